@@ -1,0 +1,25 @@
+//! The vocabulary of Thither: a [`Command`] is data, a [`Place`] runs it, a [`Process`] is what runs,
+//! an [`Exit`] is how it ended, and [`interact()`] joins the user's terminal to it.
+//!
+//! ```no_run
+//! use thither_place::{Command, Local, Place};
+//!
+//! let output = Local.output(&Command::new("uname").arg("-r"))?;
+//! assert!(output.exit.success());
+//! # Ok::<(), thither_place::Error>(())
+//! ```
+//!
+//! The core is blocking and speaks file descriptors. A place of one's own needs one method, [`Place::spawn`].
+
+pub mod command;
+pub mod process;
+pub mod exit;
+pub mod error;
+pub mod place;
+
+pub use command::{Command, Program, Stream, Streams, Terminal};
+pub use error::{Error, Result};
+pub use exit::Exit;
+pub use place::{Output, Place};
+pub use process::{Control, Event, Process};
+pub use thither_term::WindowSize;

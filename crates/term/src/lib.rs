@@ -1,0 +1,5 @@
+//! The user's terminal and ptys.
+
+pub mod size;
+
+pub use size::WindowSize;
