@@ -12,14 +12,21 @@
 //! The core is blocking and speaks file descriptors. A place of one's own needs one method, [`Place::spawn`].
 
 pub mod command;
-pub mod process;
-pub mod exit;
 pub mod error;
+pub mod exit;
+pub mod interact;
+pub mod launch;
+pub mod local;
 pub mod place;
+pub mod process;
+pub mod streams;
+pub mod users;
 
 pub use command::{Command, Program, Stream, Streams, Terminal};
 pub use error::{Error, Result};
 pub use exit::Exit;
+pub use interact::{Ending, Interact, interact};
+pub use local::Local;
 pub use place::{Output, Place};
 pub use process::{Control, Event, Process};
 pub use thither_term::WindowSize;

@@ -1,0 +1,31 @@
+//! Another root, ready to use: new mount, UTS, IPC and pid namespaces, the mounts that programs expect, and
+//! `pivot_root(2)`; as root, or as an ordinary user in a user and a network namespace of its own.
+//!
+//! ```no_run
+//! use thither_chroot::Chroot;
+//! use thither_place::{Command, Place};
+//!
+//! let output = Chroot::new("/srv/debian").output(&Command::new("cat").arg("/etc/os-release"))?;
+//! # Ok::<(), thither_place::Error>(())
+//! ```
+//!
+//! # Differences from a local command
+//! - It starts in `/`, and only its three streams stay open.
+//! - Its parent is pid 1 of a pid namespace of its own, a reaper. When the command ends, when its
+//!   [`Process`](thither_place::Process) is dropped, or when this program is killed, every process inside ends.
+//! - An ordinary user is root inside, has no other ids, and has no network but a loopback interface.
+//!
+//! # What it is not
+//! Root inside without a user namespace is root: it can leave. This is a tool for building and testing, not a
+//! sandbox for hostile root. See SECURITY.md.
+
+mod enter;
+mod lock;
+mod mount_points;
+mod place;
+mod plan;
+mod root;
+mod userns;
+
+pub use place::Chroot;
+pub use plan::{DEFAULT_MOUNTS, Mount, Source};

@@ -1,0 +1,289 @@
+//! Mount points that the root lacks: made before, removed by the last one who uses them.
+//!
+//! Several programs may enter one root at a time. Each holds a read lock on byte 1 of the root's *record*, a
+//! file in a private folder; byte 0 is locked while mount points are made or removed. The record lists what was
+//! made, so that the last user removes just that, and so that after a SIGKILL, which releases all locks, the
+//! next user finds the list and nobody's lock. The locks are of the open file description (fcntl_locking(2)):
+//! forks do not release them, and a closed descriptor does.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{AtFlags, Mode, OFlags, fstat, mkdirat, openat, readlinkat, statat, unlinkat};
+
+use crate::lock::{Range, lock, try_lock, unlock};
+use crate::root::Root;
+
+const MUTEX: Range = Range::byte(0);
+const USERS: Range = Range::byte(1);
+
+/// How many links a path may lead through, as in the kernel (path_resolution(7)).
+const MAX_LINKS: usize = 40;
+
+/// Our use of a root's mount points. Dropping it removes those that were made, if nobody else uses them.
+#[derive(Debug)]
+pub(crate) struct MountPoints {
+    root: OwnedFd,
+    record: File,
+    path: PathBuf,
+}
+
+/// A mount point that could not be made ready.
+#[derive(Debug)]
+pub(crate) struct Unready {
+    pub(crate) destination: String,
+    pub(crate) source: io::Error,
+}
+
+impl MountPoints {
+    /// Registers a use of the root, after clearing what a killed predecessor left.
+    ///
+    /// # Errors
+    /// When the record cannot be opened in the private folder.
+    pub(crate) fn open(root: &Root) -> io::Result<MountPoints> {
+        let stat = fstat(&root.fd)?;
+        let path = state_folder()?.join(format!("root-{:x}-{:x}", stat.st_dev, stat.st_ino));
+        let flags = OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        loop {
+            let mut options = OpenOptions::new();
+            options.read(true).append(true).create(true).mode(0o600);
+            options.custom_flags(flags.bits().cast_signed());
+            let record = options.open(&path)?;
+            lock(&record, MUTEX)?;
+            // The last user may have removed the name between our open and our lock.
+            if record.metadata()?.nlink() == 0 {
+                continue;
+            }
+            let points = MountPoints { root: root.fd.as_fd().try_clone_to_owned()?, record, path };
+            if points.record.metadata()?.len() > 0 && try_lock(&points.record, USERS, true)? {
+                points.remove_made();
+                points.record.set_len(0)?;
+            }
+            try_lock(&points.record, USERS, false)?;
+            return Ok(points);
+        }
+    }
+
+    /// Makes sure that a destination is there, a directory or a file.
+    ///
+    /// # Errors
+    /// When something else is there, or it cannot be made.
+    pub(crate) fn ensure(&self, root: &Root, destination: &str, dir: bool) -> Result<(), Unready> {
+        let unready = |source| Unready { destination: destination.to_owned(), source };
+        match root.file_type(Path::new(destination)) {
+            Ok((kind, _)) if dir && !kind.is_dir() => {
+                Err(unready(io::ErrorKind::NotADirectory.into()))
+            }
+            Ok((kind, _)) if !dir && kind.is_dir() => {
+                Err(unready(io::ErrorKind::IsADirectory.into()))
+            }
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.make(root, destination, dir).map_err(unready)
+            }
+            Err(error) => Err(unready(error)),
+        }
+    }
+
+    /// Lets others in: until now they waited for us to make what we need.
+    ///
+    /// # Errors
+    /// As `fcntl(2)`.
+    pub(crate) fn ready(&self) -> io::Result<()> {
+        unlock(&self.record, MUTEX)
+    }
+
+    /// Makes what a path lacks, following links inside the root, dangling ones too.
+    fn make(&self, root: &Root, destination: &str, dir: bool) -> io::Result<()> {
+        let mut todo: Vec<OsString> = parts(Path::new(destination)).rev().collect();
+        let mut at = PathBuf::from("/");
+        let mut links = 0;
+        while let Some(name) = todo.pop() {
+            if name == ".." {
+                at.pop();
+                continue;
+            }
+            let next = at.join(&name);
+            match root.open_inside(&next, OFlags::PATH | OFlags::NOFOLLOW) {
+                Ok(found) => {
+                    let stat = statat(&found, c"", AtFlags::EMPTY_PATH)?;
+                    if rustix::fs::FileType::from_raw_mode(stat.st_mode).is_symlink() {
+                        links += 1;
+                        if links > MAX_LINKS {
+                            return Err(rustix::io::Errno::LOOP.into());
+                        }
+                        let target = readlinkat(&found, c"", Vec::new())?;
+                        let target = PathBuf::from(OsString::from_vec(target.into_bytes()));
+                        if target.is_absolute() {
+                            at = "/".into();
+                        }
+                        todo.extend(parts(&target).rev());
+                    } else {
+                        at = next;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    let parent = root.open_inside(&at, OFlags::PATH | OFlags::DIRECTORY)?;
+                    self.make_one(&parent, &next, &name, dir || !todo.is_empty())?;
+                    at = next;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn make_one(&self, parent: &OwnedFd, path: &Path, name: &OsStr, dir: bool) -> io::Result<()> {
+        tracing::debug!(path = ?path, "make a mount point");
+        if dir {
+            mkdirat(parent, name, Mode::from_raw_mode(0o755))?;
+        } else {
+            let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+            openat(parent, name, flags, Mode::from_raw_mode(0o644))?;
+        }
+        let stat = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let made = Made { path: path.to_owned(), device: stat.st_dev, inode: stat.st_ino };
+        (&self.record).write_all(&made.encode())
+    }
+
+    /// Removes what the record lists, last made first, if it is still what was made and is empty.
+    fn remove_made(&self) {
+        let mut text = Vec::new();
+        // Small, and ours: in a folder that nobody else can write to.
+        let read = (&self.record).take(1 << 20).read_to_end(&mut text);
+        if read.is_err() {
+            return;
+        }
+        let made: Vec<Made> = Made::decode_all(&text);
+        for made in made.iter().rev() {
+            // What cannot be removed is in use by somebody, or gone.
+            let _ = made.remove(&self.root);
+        }
+    }
+}
+
+impl Drop for MountPoints {
+    fn drop(&mut self) {
+        let last = lock(&self.record, MUTEX).and_then(|()| try_lock(&self.record, USERS, true));
+        if let Ok(true) = last {
+            self.remove_made();
+            // A record whose name is gone is no one's: see `open`.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// The names in a path, without `/` and `.`.
+fn parts(path: &Path) -> impl DoubleEndedIterator<Item = OsString> {
+    path.components().filter_map(|part| match part {
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some("..".into()),
+        Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
+    })
+}
+
+/// Something that was made in the root.
+#[derive(Debug, PartialEq, Eq)]
+struct Made {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl Made {
+    /// Device and inode in hexadecimal, the path, and a NUL, which no path has.
+    fn encode(&self) -> Vec<u8> {
+        let mut text = format!("{:x} {:x} ", self.device, self.inode).into_bytes();
+        text.extend_from_slice(self.path.as_os_str().as_bytes());
+        text.push(0);
+        text
+    }
+
+    /// A record cut short (the disk was full) loses its last entry only.
+    fn decode_all(text: &[u8]) -> Vec<Made> {
+        let entries = text.split_inclusive(|&byte| byte == 0);
+        entries.filter_map(|entry| Made::decode(entry.strip_suffix(&[0])?)).collect()
+    }
+
+    fn decode(entry: &[u8]) -> Option<Made> {
+        let mut fields = entry.splitn(3, |&byte| byte == b' ');
+        let mut number = || {
+            let digits = std::str::from_utf8(fields.next()?).ok()?;
+            u64::from_str_radix(digits, 16).ok()
+        };
+        let (device, inode) = (number()?, number()?);
+        let path = OsString::from_vec(fields.next()?.to_vec()).into();
+        Some(Made { path, device, inode })
+    }
+
+    fn remove(&self, root: &OwnedFd) -> rustix::io::Result<()> {
+        let (Some(parent), Some(name)) = (self.path.parent(), self.path.file_name()) else {
+            return Ok(());
+        };
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let inside = rustix::fs::ResolveFlags::IN_ROOT;
+        let parent = rustix::fs::openat2(root, parent, flags, Mode::empty(), inside)?;
+        let stat = statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        if (stat.st_dev, stat.st_ino) != (self.device, self.inode) {
+            return Ok(());
+        }
+        match rustix::fs::FileType::from_raw_mode(stat.st_mode) {
+            rustix::fs::FileType::Directory => unlinkat(&parent, name, AtFlags::REMOVEDIR),
+            // Somebody has written to it: it is theirs now.
+            _ if stat.st_size > 0 => Ok(()),
+            _ => unlinkat(&parent, name, AtFlags::empty()),
+        }
+    }
+}
+
+/// A folder that only our user can look into.
+fn state_folder() -> io::Result<PathBuf> {
+    let uid = rustix::process::geteuid().as_raw();
+    let runtime = match uid {
+        // Root takes no folder from an environment that another user may have set.
+        0 => Some(PathBuf::from("/run")).filter(|path| path.is_dir()),
+        _ => std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_dir()),
+    };
+    let folder = match runtime {
+        Some(runtime) => runtime.join("thither"),
+        None => PathBuf::from(format!("/tmp/thither-{uid}")),
+    };
+    match fs::DirBuilder::new().mode(0o700).create(&folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let metadata = fs::symlink_metadata(&folder)?;
+    if !metadata.is_dir() || metadata.uid() != uid || metadata.mode() & 0o077 != 0 {
+        let text = format!(
+            "the folder {} is not ours alone: it must belong to user {uid} with mode 0700",
+            thither_place::error::quoted(&folder)
+        );
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+    }
+    Ok(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records() {
+        let made = |path: &[u8]| Made {
+            path: OsString::from_vec(path.to_vec()).into(),
+            device: 0x801,
+            inode: u64::MAX,
+        };
+        let all = vec![made(b"/proc"), made(b"/a b\n\xff/c")];
+        let mut text: Vec<u8> = all.iter().flat_map(Made::encode).collect();
+        assert_eq!(Made::decode_all(&text), all);
+        text.pop();
+        assert_eq!(Made::decode_all(&text), &all[..1]);
+        assert_eq!(Made::decode_all(b"junk\0zz 1 /x\0"), []);
+    }
+}

@@ -1,0 +1,161 @@
+//! The user's terminal joined to a process: raw mode, one poll loop, window size, signals, escapes; and
+//! everything put back however it ends.
+//!
+//! # What happens to us, happens to the process
+//! - A new window size goes there at once.
+//! - ^Z there, of a program that is not a shell's job, suspends us too; `fg` goes on with both.
+//! - INT, TERM, HUP or QUIT sent to us, or a terminal that hangs up, is passed on. What has not ended after
+//!   [`GRACE`] is hung up, and after twice that killed; its output is shown until then.
+//! - Without a terminal of its own the process is in our process group: what is typed at the user's terminal
+//!   reaches both, and is not passed on a second time.
+
+mod keys;
+mod session;
+mod user;
+
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use thither_term::signals::{Received, Sender};
+use thither_term::{Interest, Signals, poll};
+
+use crate::{Control, Error, Event, Exit, Process, Result, WindowSize};
+
+/// How long a process may take to end after it was asked to, before it is hung up, and again before it is killed.
+pub const GRACE: Duration = Duration::from_secs(1);
+
+/// How to join.
+#[derive(Clone, Debug)]
+pub struct Interact {
+    /// Keys that let go of a process which lives on without us; used only if it does.
+    pub detach_keys: Option<Vec<u8>>,
+    /// Whether `~.` at the start of a line leaves, `~^Z` suspends and `~?` helps.
+    pub escape: bool,
+}
+
+impl Default for Interact {
+    fn default() -> Interact {
+        Interact { detach_keys: None, escape: true }
+    }
+}
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The process ended.
+    Exited(Exit),
+    /// The user typed the detach keys; the process lives on.
+    Detached,
+    /// The user typed `~.`.
+    Left,
+    /// We were told to end by this signal, and the process had to be killed.
+    Signalled(i32),
+}
+
+/// Joins descriptors 0 and 1 of this program to the process's terminal until it ends, or the user leaves. A
+/// process without a terminal of its own is waited for, and signals are passed on to it.
+///
+/// # Errors
+/// [`Error::Terminal`] when the user's terminal cannot be used, [`Error::Disconnected`] when the way to the
+/// process is lost.
+pub fn interact(mut process: Process, options: &Interact) -> Result<Ending> {
+    let terminal = process.terminal.take();
+    let mut wanted = vec![libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
+    if terminal.is_some() {
+        wanted.extend([libc::SIGWINCH, libc::SIGTSTP, libc::SIGCONT]);
+    }
+    let signals = Signals::on(wanted)
+        .map_err(|source| Error::Terminal { action: "receive the signals", source })?;
+    match terminal {
+        Some(terminal) => session::Session::new(process, terminal, options)?.run(&signals),
+        None => follow(process, &signals),
+    }
+}
+
+/// The size of the user's terminal, if standard input is one.
+#[must_use]
+pub fn user_terminal() -> Option<WindowSize> {
+    let stdin = std::io::stdin();
+    rustix::termios::isatty(&stdin).then(|| WindowSize::of(&stdin).ok()).flatten()
+}
+
+fn follow(mut process: Process, signals: &Signals) -> Result<Ending> {
+    let mut farewell = Farewell::default();
+    loop {
+        farewell.go_on(process.control.as_mut(), false)?;
+        let interests = [Interest::Read(signals.as_fd()), Interest::Read(process.control.as_fd())];
+        poll(&interests, farewell.timeout()).map_err(waiting)?;
+        while let Some(received) = signals.next() {
+            // A key typed at our terminal has reached the process as well; the terminal's end may not have.
+            if received.sender != Sender::Kernel || received.signal == libc::SIGHUP {
+                farewell.begin(received, process.control.as_mut())?;
+            }
+        }
+        if let Some(Event::Exited(exit)) = process.control.event()? {
+            return Ok(farewell.ending(exit));
+        }
+    }
+}
+
+/// Asking a process to end, ever more firmly.
+#[derive(Debug, Default)]
+struct Farewell {
+    asked: Option<Asked>,
+}
+
+#[derive(Debug)]
+struct Asked {
+    signal: i32,
+    /// When to be firmer; `None` once it was killed.
+    next: Option<Instant>,
+    hung_up: bool,
+}
+
+impl Farewell {
+    fn begin(&mut self, received: Received, control: &mut dyn Control) -> Result<()> {
+        tracing::debug!(signal = received.signal, "pass a signal on");
+        control.signal(received.signal)?;
+        let hung_up = received.signal == libc::SIGHUP;
+        let next = Some(Instant::now() + GRACE);
+        self.asked.get_or_insert(Asked { signal: received.signal, next, hung_up });
+        Ok(())
+    }
+
+    /// Does what is due. A shell at a terminal ignores TERM but not HUP; without a terminal HUP means no more
+    /// than TERM did.
+    fn go_on(&mut self, control: &mut dyn Control, terminal: bool) -> Result<()> {
+        let Some(asked) = &mut self.asked else { return Ok(()) };
+        if asked.next.is_none_or(|next| next > Instant::now()) {
+            return Ok(());
+        }
+        if terminal && !asked.hung_up {
+            asked.hung_up = true;
+            asked.next = Some(Instant::now() + GRACE);
+            // One that is stopped would not hear of it.
+            control.signal(libc::SIGHUP)?;
+            return control.signal(libc::SIGCONT);
+        }
+        asked.next = None;
+        control.signal(libc::SIGKILL)
+    }
+
+    /// How long until something is due.
+    fn timeout(&self) -> Option<Duration> {
+        let next = self.asked.as_ref()?.next?;
+        Some(next.saturating_duration_since(Instant::now()))
+    }
+
+    fn ending(&self, exit: Exit) -> Ending {
+        match (&self.asked, exit) {
+            // Our own doing, on behalf of whoever signalled us.
+            (Some(asked), Exit::Signal(libc::SIGKILL | libc::SIGHUP)) => {
+                Ending::Signalled(asked.signal)
+            }
+            _ => Ending::Exited(exit),
+        }
+    }
+}
+
+fn waiting(source: std::io::Error) -> Error {
+    Error::Terminal { action: "wait for the events", source }
+}

@@ -1,0 +1,316 @@
+#![expect(unsafe_code, reason = "the code between fork and exec: raw system calls only")]
+//! The code that runs in a new process before `execve`, and in the supervisor for as long as the command lives.
+//!
+//! The contract of this file: the caller may have had other threads, which the new process lacks. Whatever they
+//! had locked (the allocator, stdio) stays locked for ever. So nothing here allocates, locks, logs, panics or
+//! returns to the caller's frames; errors travel as numbers.
+
+use std::ffi::c_void;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, kill_process_group, wait};
+
+use super::exec::Exec;
+use super::protocol::{Failure, Message, Step};
+
+/// The command's streams as descriptors, made before the fork.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum ChildStreams<'fd> {
+    /// Sources of descriptors 0, 1 and 2; `None` keeps what is there.
+    Separate([Option<BorrowedFd<'fd>>; 3]),
+    /// The follower of a pty, for all three.
+    Terminal(BorrowedFd<'fd>),
+}
+
+/// What the new process works with. Only borrowed: it lives in the caller's memory as of the fork.
+pub(super) struct Job<'a> {
+    pub(super) exec: &'a Exec,
+    pub(super) streams: ChildStreams<'a>,
+    pub(super) channel: BorrowedFd<'a>,
+    pub(super) enter: &'a dyn Fn() -> Result<(), Failure>,
+}
+
+/// Ends the process if anything below should unwind: the frames above belong to the caller's program.
+struct NoUnwind;
+
+impl Drop for NoUnwind {
+    fn drop(&mut self) {
+        exit(125);
+    }
+}
+
+fn exit(code: i32) -> ! {
+    // SAFETY: ends this process at once; runs no handler and no destructor.
+    unsafe { libc::_exit(code) }
+}
+
+fn last_errno() -> Errno {
+    // SAFETY: reads this thread's errno; the C library keeps it apart for each thread.
+    Errno::from_raw_os_error(unsafe { *libc::__errno_location() })
+}
+
+/// The life of a supervisor: enter, start the command, watch over it, end.
+///
+/// As pid 1 of a pid namespace it is the reaper, and its end is the end of every process inside. It ends when
+/// the command does, and when the other end of the channel is closed, by whatever means.
+pub(super) fn supervise(job: &Job<'_>) -> ! {
+    let _no_unwind = NoUnwind;
+    match start(job) {
+        Ok(pid) => {
+            Message::Started.send(job.channel);
+            if let Err(failure) = watch(job, pid) {
+                Message::Failed(failure).send(job.channel);
+            }
+        }
+        Err(failure) => Message::Failed(failure).send(job.channel),
+    }
+    exit(0)
+}
+
+fn start(job: &Job<'_>) -> Result<Pid, Failure> {
+    if let ChildStreams::Terminal(follower) = job.streams {
+        rustix::process::setsid().map_err(Failure::at(Step::SESSION))?;
+        rustix::process::ioctl_tiocsctty(follower).map_err(Failure::at(Step::SESSION))?;
+    }
+    (job.enter)()?;
+    fork_command(job)
+}
+
+/// Room for the frames of [`command`], which make few calls and keep no large locals.
+const STACK_SIZE: usize = 32 * 1024;
+
+/// 16 is the strictest alignment that an ABI of Linux asks of a stack pointer.
+#[repr(align(16))]
+struct Stack([MaybeUninit<u8>; STACK_SIZE]);
+
+struct Shared<'a> {
+    job: &'a Job<'a>,
+    failure: Option<Failure>,
+}
+
+/// Starts the command's process in our memory, as `posix_spawn` does, and returns once it has executed its
+/// program or failed.
+fn fork_command(job: &Job<'_>) -> Result<Pid, Failure> {
+    let mut stack = Stack([MaybeUninit::uninit(); STACK_SIZE]);
+    let mut shared = Shared { job, failure: None };
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    // SAFETY: one past the end of the array is a valid pointer to compute; stacks grow downwards here.
+    let top = unsafe { stack.0.as_mut_ptr().add(STACK_SIZE) };
+    // SAFETY: the child runs on a stack of its own while CLONE_VFORK keeps us waiting, so that nothing of ours
+    // is changed but `shared`, which we do not touch until the call returns.
+    let pid = unsafe { libc::clone(command_entry, top.cast(), flags, (&raw mut shared).cast()) };
+    // SAFETY: the child wrote through the pointer behind the compiler's back.
+    let failure = unsafe { (&raw const shared.failure).read_volatile() };
+    match (failure, Pid::from_raw(pid)) {
+        (Some(failure), _) => Err(failure),
+        (None, Some(pid)) if pid.as_raw_pid() > 0 => Ok(pid),
+        _ => Err(Failure::at(Step::FORK)(last_errno())),
+    }
+}
+
+extern "C" fn command_entry(shared: *mut c_void) -> i32 {
+    let _no_unwind = NoUnwind;
+    let shared = shared.cast::<Shared<'_>>();
+    // SAFETY: `fork_command` passed a pointer to its `Shared` and waits.
+    let job = unsafe { (*shared).job };
+    let failure = command(job);
+    // SAFETY: as above; the parent reads it only when we are gone.
+    unsafe { (&raw mut (*shared).failure).write_volatile(Some(failure)) };
+    exit(127)
+}
+
+/// Becomes the command. Returns only if that failed.
+fn command(job: &Job<'_>) -> Failure {
+    match prepare(job) {
+        Ok(()) => execute(job.exec),
+        Err(failure) => failure,
+    }
+}
+
+fn prepare(job: &Job<'_>) -> Result<(), Failure> {
+    match job.streams {
+        ChildStreams::Terminal(follower) => {
+            // A process group of its own in the foreground, its parent the session's leader: so ^Z stops it
+            // (the kernel lets no orphaned process group stop) and the supervisor hears of it. All signals
+            // are blocked, so that SIGTTOU does not stop us here.
+            rustix::process::setpgid(None, None).map_err(Failure::at(Step::SESSION))?;
+            rustix::termios::tcsetpgrp(follower, rustix::process::getpid())
+                .map_err(Failure::at(Step::SESSION))?;
+            redirect([Some(follower.as_raw_fd()); 3])?;
+        }
+        ChildStreams::Separate(sources) => redirect(sources.map(|fd| fd.map(|fd| fd.as_raw_fd())))?,
+    }
+    // Whatever the caller's program has open without close-on-exec stays out of the place.
+    close_from(3, libc::CLOSE_RANGE_CLOEXEC).map_err(Failure::at(Step::STREAMS))?;
+    if let Some(identity) = &job.exec.identity {
+        identity.assume().map_err(Failure::at(Step::IDENTITY))?;
+    }
+    if let Some(dir) = &job.exec.dir {
+        rustix::process::chdir(dir.as_c_str()).map_err(Failure::at(Step::DIRECTORY))?;
+    }
+    Ok(())
+}
+
+/// Puts the sources at descriptors 0, 1 and 2.
+fn redirect(mut sources: [Option<RawFd>; 3]) -> Result<(), Failure> {
+    let check = |result: i32| match result {
+        -1 => Err(Failure::at(Step::STREAMS)(last_errno())),
+        fd => Ok(fd),
+    };
+    for (target, source) in (0..).zip(&mut sources) {
+        if let Some(fd) = source
+            && *fd < 3
+            && *fd != target
+        {
+            // Out of the way, lest an earlier target overwrites it.
+            // SAFETY: a system call on a number; an invalid one gives EBADF.
+            *fd = check(unsafe { libc::fcntl(*fd, libc::F_DUPFD_CLOEXEC, 3) })?;
+        }
+    }
+    for (target, source) in (0..).zip(sources) {
+        match source {
+            // SAFETY: as above; this clears close-on-exec.
+            Some(fd) if fd == target => check(unsafe { libc::fcntl(fd, libc::F_SETFD, 0) })?,
+            // SAFETY: as above.
+            Some(fd) => check(unsafe { libc::dup2(fd, target) })?,
+            None => 0,
+        };
+    }
+    Ok(())
+}
+
+fn close_from(first: u32, flags: libc::c_uint) -> rustix::io::Result<()> {
+    // SAFETY: a raw system call on numbers. Descriptors closed by it belong to this process only, which never
+    // runs a destructor.
+    match unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, flags) } {
+        0 => Ok(()),
+        _ => Err(last_errno()),
+    }
+}
+
+fn execute(exec: &Exec) -> Failure {
+    // SAFETY: `sigset_t` is plain data, and zero bytes are the empty set on Linux.
+    let empty: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // Rust programs ignore SIGPIPE; the command starts as from a shell.
+    // SAFETY: plain system calls on valid pointers. No handler can run: CLONE_CLEAR_SIGHAND removed them.
+    unsafe {
+        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const empty, std::ptr::null_mut());
+    }
+    let mut errno = Errno::NOENT;
+    for path in &exec.candidates {
+        // SAFETY: the pointers are null-terminated arrays of C strings that outlive the call.
+        unsafe { libc::execve(path.as_ptr(), exec.argv.as_ptr(), exec.envp.as_ptr()) };
+        match last_errno() {
+            Errno::NOENT | Errno::NOTDIR => {}
+            // As in a shell: another one may be executable further on, but this is what will be told.
+            Errno::ACCESS => errno = Errno::ACCESS,
+            other => {
+                errno = other;
+                break;
+            }
+        }
+    }
+    Failure::at(Step::EXEC)(errno)
+}
+
+/// Reaps whatever ends, passes signals on, until the command ends or the channel does.
+fn watch(job: &Job<'_>, command: Pid) -> Result<(), Failure> {
+    let at = Failure::at(Step::WATCH);
+    let group = matches!(job.streams, ChildStreams::Terminal(_));
+    let (channel, children) = keep_only(job.channel).map_err(&at)?;
+    loop {
+        let mut fds = [
+            PollFd::from_borrowed_fd(channel, PollFlags::IN),
+            PollFd::from_borrowed_fd(children, PollFlags::IN),
+        ];
+        match poll(&mut fds, None) {
+            Err(Errno::INTR) => continue,
+            other => other.map_err(&at)?,
+        };
+        let [talk, deaths] = fds.map(|fd| !fd.revents().is_empty());
+        if deaths {
+            // One record stands for any number of deaths; they are all looked for below.
+            let mut record = [0u8; size_of::<libc::signalfd_siginfo>()];
+            let _ = rustix::io::read(children, &mut record);
+            if reap(channel, command, group).map_err(&at)? {
+                return Ok(());
+            }
+        }
+        if talk && !obey(channel, command, group) {
+            return Ok(());
+        }
+    }
+}
+
+/// Closes every descriptor but the channel, and opens the one that tells of children.
+fn keep_only(
+    channel: BorrowedFd<'_>,
+) -> rustix::io::Result<(BorrowedFd<'static>, BorrowedFd<'static>)> {
+    let errno = || {
+        // SAFETY: reads this thread's errno.
+        Errno::from_raw_os_error(unsafe { *libc::__errno_location() })
+    };
+    // SAFETY: system calls on numbers; this process uses no descriptor but these two from here on.
+    if channel.as_raw_fd() != 0
+        && unsafe { libc::dup3(channel.as_raw_fd(), 0, libc::O_CLOEXEC) } < 0
+    {
+        return Err(last_errno());
+    }
+    close_from(1, 0)?;
+    // SAFETY: plain data, and valid pointers to it.
+    let children = unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigaddset(&raw mut set, libc::SIGCHLD);
+        libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK)
+    };
+    if children < 0 {
+        return Err(last_errno());
+    }
+    // SAFETY: both were opened above and stay open until this process ends.
+    Ok(unsafe { (BorrowedFd::borrow_raw(0), BorrowedFd::borrow_raw(children)) })
+}
+
+/// Says whether the command has ended.
+fn reap(channel: BorrowedFd<'_>, command: Pid, stops: bool) -> rustix::io::Result<bool> {
+    let mut options = WaitOptions::NOHANG;
+    options.set(WaitOptions::UNTRACED, stops);
+    loop {
+        match wait(options) {
+            Ok(Some((pid, status))) if pid == command => match status.stopping_signal() {
+                Some(signal) => Message::Stopped(signal).send(channel),
+                None => {
+                    Message::Exited(status.as_raw()).send(channel);
+                    return Ok(true);
+                }
+            },
+            Ok(Some(_)) | Err(Errno::INTR) => {}
+            Ok(None) | Err(Errno::CHILD) => return Ok(false),
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+/// Passes on the signals that the parent sends, a byte each. Says whether the parent is still there.
+fn obey(channel: BorrowedFd<'_>, command: Pid, group: bool) -> bool {
+    let mut signals = [0u8; 16];
+    match rustix::net::recv(channel, &mut signals, rustix::net::RecvFlags::DONTWAIT) {
+        Ok((_, 0)) | Err(Errno::CONNRESET) => false,
+        Ok((_, n)) => {
+            for signal in
+                signals.iter().take(n).filter_map(|&n| Signal::from_named_raw(i32::from(n)))
+            {
+                // It may have ended just now; the next turn of the loop says so.
+                let _ = match group {
+                    true => kill_process_group(command, signal),
+                    false => kill_process(command, signal),
+                };
+            }
+            true
+        }
+        Err(_) => true,
+    }
+}

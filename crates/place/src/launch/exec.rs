@@ -1,0 +1,140 @@
+//! What `execve` needs, made ready before the fork: a child must not allocate.
+
+use std::ffi::{CString, OsStr, OsString, c_char};
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+
+use crate::error::quoted;
+use crate::users::Identity;
+
+/// Where programs are looked for when the environment has no `PATH`.
+pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Strings for C: an array of pointers with a null at its end.
+#[derive(Debug, Default)]
+pub(super) struct CStrings {
+    pointers: Vec<*const c_char>,
+    /// The pointers point into these; a CString's bytes do not move when the vector does.
+    _strings: Vec<CString>,
+}
+
+impl CStrings {
+    fn new(strings: Vec<CString>) -> CStrings {
+        let pointers =
+            strings.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect::<Vec<_>>();
+        CStrings { pointers, _strings: strings }
+    }
+
+    /// The array, as `execve(2)` takes it.
+    pub(super) fn as_ptr(&self) -> *const *const c_char {
+        self.pointers.as_ptr()
+    }
+}
+
+/// A program to execute, ready for `execve(2)`.
+#[derive(Debug)]
+pub struct Exec {
+    /// The paths to try in order, as a search of `PATH` does.
+    pub(super) candidates: Vec<CString>,
+    pub(super) argv: CStrings,
+    pub(super) envp: CStrings,
+    pub(super) dir: Option<CString>,
+    pub(super) identity: Option<Identity>,
+}
+
+impl Exec {
+    /// Makes everything ready. `argv0` is what the program is told as its name.
+    ///
+    /// # Errors
+    /// A string with a NUL, named in the error.
+    pub fn new(
+        program: &OsStr,
+        argv0: &OsStr,
+        args: &[OsString],
+        env: Vec<(OsString, OsString)>,
+    ) -> io::Result<Exec> {
+        let path = env.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_os_str());
+        let candidates = candidates(program, path.unwrap_or(OsStr::new(DEFAULT_PATH)))?;
+        let argv = [argv0].into_iter().chain(args.iter().map(OsString::as_os_str));
+        let argv = argv.map(|arg| c_string("argument", arg)).collect::<io::Result<_>>()?;
+        let variable = |(mut name, value): (OsString, OsString)| {
+            name.push("=");
+            name.push(value);
+            c_string("variable", &name)
+        };
+        let envp = env.into_iter().map(variable).collect::<io::Result<_>>()?;
+        Ok(Exec {
+            candidates,
+            argv: CStrings::new(argv),
+            envp: CStrings::new(envp),
+            dir: None,
+            identity: None,
+        })
+    }
+
+    /// Changes to this directory before the program starts, as the user that it runs as.
+    ///
+    /// # Errors
+    /// A path with a NUL.
+    pub fn dir(mut self, dir: &Path) -> io::Result<Exec> {
+        self.dir = Some(c_string("directory", dir.as_os_str())?);
+        Ok(self)
+    }
+
+    /// Becomes this user before the program starts.
+    #[must_use]
+    pub fn identity(self, identity: Option<Identity>) -> Exec {
+        Exec { identity, ..self }
+    }
+}
+
+fn candidates(program: &OsStr, path: &OsStr) -> io::Result<Vec<CString>> {
+    if program.as_bytes().contains(&b'/') || program.is_empty() {
+        return Ok(vec![c_string("program", program)?]);
+    }
+    let join = |dir: &[u8]| {
+        // An empty part of PATH is the working directory (POSIX, 8.3).
+        let dir = if dir.is_empty() { b"." } else { dir };
+        c_string("program", &OsString::from_vec([dir, b"/", program.as_bytes()].concat()))
+    };
+    path.as_bytes().split(|&byte| byte == b':').map(join).collect()
+}
+
+/// A string for C, or an error that names what holds the NUL.
+///
+/// # Errors
+/// `InvalidInput` when it has a NUL.
+pub fn c_string(what: &str, text: &OsStr) -> io::Result<CString> {
+    CString::new(text.as_bytes()).map_err(|_| {
+        let text = format!("the {what} {} has a NUL byte", quoted(text));
+        io::Error::new(io::ErrorKind::InvalidInput, text)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(program: &str, path: &str, expected: &[&str]) {
+        let found = candidates(OsStr::new(program), OsStr::new(path)).unwrap();
+        let found: Vec<_> = found.iter().map(|s| s.to_str().unwrap()).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn searches_path_for_names_only() {
+        check("ls", "/bin:/usr/bin", &["/bin/ls", "/usr/bin/ls"]);
+        check("ls", ":/bin:", &["./ls", "/bin/ls", "./ls"]);
+        check("./ls", "/bin", &["./ls"]);
+        check("/x/ls", "/bin", &["/x/ls"]);
+        check("", "/bin", &[""]);
+    }
+
+    #[test]
+    fn a_nul_is_named() {
+        let error = Exec::new("a".as_ref(), "a".as_ref(), &["b\0c".into()], Vec::new());
+        assert_eq!(error.unwrap_err().to_string(), "the argument `b\\u{0}c` has a NUL byte");
+    }
+}

@@ -1,0 +1,252 @@
+#![expect(unsafe_code, reason = "clone3 and pthread_sigmask")]
+//! Launching: for places that start processes on this machine with more than `std::process` offers.
+//!
+//! A *supervisor* is forked, enters the place, starts the command and watches over it. In a pid namespace it is
+//! pid 1 and reaps orphans; with a terminal it leads the session. Its channel to us tells when the command is
+//! stopped and how it ended; when our end closes, because it was dropped or because we were killed, the
+//! supervisor ends, and with it whatever it watches over.
+
+mod child;
+mod exec;
+mod protocol;
+mod resolve;
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, socketpair};
+use rustix::process::{PidfdFlags, WaitId, WaitIdOptions, waitid};
+use thither_term::WindowSize;
+
+pub use exec::{DEFAULT_PATH, Exec, c_string};
+pub use protocol::{Failure, Step};
+pub use resolve::{Files, Found, Resolved};
+
+/// The most that is read of a place's passwd or group file, in bytes: a hostile one may never end.
+pub const MAX_FILE: u64 = 4 << 20;
+
+use crate::process::{Control, Event};
+use crate::streams::Plumbing;
+use crate::{Error, Exit, Result};
+use child::{ChildStreams, Job};
+use protocol::Message;
+
+/// Why a launch came to nothing.
+#[derive(Debug)]
+pub enum LaunchError {
+    /// The supervisor could not be made: the channel, or `clone3` with these namespaces.
+    Fork(io::Error),
+    /// A step in the new process failed.
+    Step(Failure),
+    /// The supervisor was killed before the command ran.
+    Killed(Exit),
+}
+
+/// A supervisor, and through it the command.
+///
+/// Dropping it ends the supervisor and waits for that.
+#[derive(Debug)]
+pub struct Supervisor {
+    place: String,
+    pidfd: OwnedFd,
+    channel: Option<OwnedFd>,
+    terminal: Option<OwnedFd>,
+    exit: Option<Exit>,
+}
+
+/// Starts `exec` with these streams under a supervisor in new `namespaces` (`CLONE_NEW*` of `clone(2)`).
+///
+/// # Errors
+/// See [`LaunchError`].
+///
+/// # Safety
+/// `enter` runs in the new process, where only this thread exists: it may make system calls and touch memory
+/// that was prepared before, but not allocate, lock, log, panic or close descriptors that it did not open.
+pub unsafe fn launch(
+    place: &str,
+    exec: &Exec,
+    plumbing: &Plumbing,
+    namespaces: u64,
+    enter: &dyn Fn() -> std::result::Result<(), Failure>,
+) -> std::result::Result<Supervisor, LaunchError> {
+    let (ours, theirs) =
+        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+            .map_err(|errno| LaunchError::Fork(errno.into()))?;
+    let streams = match &plumbing.pty {
+        Some(pty) => ChildStreams::Terminal(pty.follower.as_fd()),
+        None => {
+            ChildStreams::Separate(plumbing.child.each_ref().map(|fd| fd.as_ref().map(AsFd::as_fd)))
+        }
+    };
+    let job = Job { exec, streams, channel: theirs.as_fd(), enter };
+    let pidfd = fork(namespaces, &job).map_err(LaunchError::Fork)?;
+    drop(theirs);
+    let terminal = plumbing.pty.as_ref().map(|pty| pty.leader.try_clone());
+    let mut supervisor = Supervisor {
+        place: place.to_owned(),
+        pidfd,
+        channel: Some(ours),
+        terminal: terminal.transpose().map_err(LaunchError::Fork)?,
+        exit: None,
+    };
+    match supervisor.receive(RecvFlags::empty()) {
+        Ok(Some(Message::Started)) => Ok(supervisor),
+        Ok(Some(Message::Failed(failure))) => Err(LaunchError::Step(failure)),
+        Ok(_) => Err(LaunchError::Killed(supervisor.bury())),
+        Err(errno) => Err(LaunchError::Fork(errno.into())),
+    }
+}
+
+/// Handlers of the caller's program are reset in the child; clone(2), Linux 5.5. (libc's constant overflows.)
+const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
+
+/// The supervisor's process, as a pidfd. All signals stay blocked in it.
+fn fork(namespaces: u64, job: &Job<'_>) -> io::Result<OwnedFd> {
+    let mut pidfd: i32 = -1;
+    // SAFETY: plain data for which zeroes are valid.
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    args.flags = libc::CLONE_PIDFD as u64 | CLONE_CLEAR_SIGHAND | namespaces;
+    args.pidfd = (&raw mut pidfd) as u64;
+    args.exit_signal = libc::SIGCHLD as u64;
+    let mut before: libc::sigset_t;
+    // SAFETY: valid pointers to plain data. With every signal blocked no handler of the caller's program can
+    // run in the child, where it would act in the parent's name.
+    unsafe {
+        let mut all = std::mem::zeroed();
+        before = std::mem::zeroed();
+        libc::sigfillset(&raw mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
+    }
+    // SAFETY: without CLONE_VM this is a fork: the child gets a copy of our memory and of this stack, and never
+    // returns from `supervise`, which keeps the contract of a fork in a threaded program.
+    let pid =
+        unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<libc::clone_args>()) };
+    if pid == 0 {
+        child::supervise(job);
+    }
+    let error = io::Error::last_os_error();
+    // SAFETY: as above.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut()) };
+    match pid {
+        -1 => Err(error),
+        // SAFETY: CLONE_PIDFD stored a new descriptor there, and nobody else has it.
+        _ => Ok(unsafe { OwnedFd::from_raw_fd(pidfd) }),
+    }
+}
+
+impl Supervisor {
+    /// The next message; `None` at the end of the channel.
+    fn receive(&mut self, flags: RecvFlags) -> rustix::io::Result<Option<Message>> {
+        match &self.channel {
+            Some(channel) => Message::receive(channel.as_fd(), flags),
+            None => Ok(None),
+        }
+    }
+
+    /// Ends the supervisor, unless it has ended, and waits for it; how it ended.
+    fn bury(&mut self) -> Exit {
+        self.channel = None;
+        let status = crate::process::retry(|| {
+            waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED)
+        });
+        let exit = match status {
+            Ok(Some(status)) => match status.terminating_signal() {
+                Some(signal) => Exit::Signal(signal),
+                None => Exit::Code(status.exit_status().unwrap_or(255)),
+            },
+            // Only if somebody else in this program waited for it, against all custom.
+            Ok(None) | Err(_) => Exit::Code(255),
+        };
+        *self.exit.get_or_insert(exit)
+    }
+
+    fn unsupported(&self, action: &str) -> Error {
+        Error::Unsupported { action: action.into(), place: self.place.clone(), hint: None }
+    }
+}
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        if self.exit.is_none() {
+            self.bury();
+        }
+    }
+}
+
+impl Control for Supervisor {
+    fn resize(&mut self, size: WindowSize) -> Result<()> {
+        match &self.terminal {
+            Some(leader) => size
+                .set(leader)
+                .map_err(|source| Error::Terminal { action: "set the size", source }),
+            None => Err(self.unsupported("resize a command without a terminal")),
+        }
+    }
+
+    fn signal(&mut self, signal: i32) -> Result<()> {
+        let (Some(channel), Ok(byte)) = (&self.channel, u8::try_from(signal)) else {
+            return Ok(());
+        };
+        match rustix::net::send(channel, &[byte], SendFlags::NOSIGNAL) {
+            // It is just ending.
+            Ok(_) | Err(Errno::PIPE | Errno::CONNRESET) => Ok(()),
+            Err(errno) => Err(Error::Place {
+                action: format!("send signal {signal}"),
+                place: self.place.clone(),
+                source: Box::new(io::Error::from(errno)),
+                hint: None,
+            }),
+        }
+    }
+
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.channel {
+            Some(channel) => channel.as_fd(),
+            // Readable for good, once the process has ended.
+            None => self.pidfd.as_fd(),
+        }
+    }
+
+    fn event(&mut self) -> Result<Option<Event>> {
+        if let Some(exit) = self.exit {
+            return Ok(Some(Event::Exited(exit)));
+        }
+        match self.receive(RecvFlags::DONTWAIT) {
+            Ok(Some(Message::Stopped(signal))) => Ok(Some(Event::Stopped(signal))),
+            Ok(Some(Message::Exited(status))) => {
+                self.exit = Some(Exit::from_wait_status(status));
+                // The supervisor ends by itself now. Once it has, nothing that it watched over is left.
+                Ok(Some(Event::Exited(self.bury())))
+            }
+            // Killed from outside: with pid 1 everything inside was killed in the same way.
+            Ok(Some(Message::Started | Message::Failed(_)) | None) => {
+                Ok(Some(Event::Exited(self.bury())))
+            }
+            Err(Errno::AGAIN) => Ok(None),
+            Err(errno) => Err(Error::Place {
+                action: "hear from the supervisor".into(),
+                place: self.place.clone(),
+                source: Box::new(io::Error::from(errno)),
+                hint: None,
+            }),
+        }
+    }
+
+    fn end_input(&mut self, terminal: Option<BorrowedFd<'_>>) -> Result<()> {
+        let typed = terminal.map(thither_term::pty::end_of_input).transpose();
+        match typed.map_err(|source| Error::Terminal { action: "end the input", source })? {
+            Some(true) => Ok(()),
+            _ => Err(self.unsupported("end the input of a program that reads keys one by one")),
+        }
+    }
+}
+
+/// A pidfd of a running child, for places that start it by other means.
+///
+/// # Errors
+/// As `pidfd_open(2)`.
+pub(crate) fn pidfd_of(pid: u32) -> io::Result<OwnedFd> {
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    Ok(rustix::process::pidfd_open(pid.ok_or(Errno::SRCH)?, PidfdFlags::empty())?)
+}
