@@ -164,8 +164,12 @@ fn attach<F: Fn(Errno) -> Failure>(
             let destination = open(OFlags::DIRECTORY).map_err(failure(step::DESTINATION))?;
             // Standing in it names it without a path that could lead elsewhere.
             rustix::process::fchdir(destination).map_err(failure(step::DESTINATION))?;
-            mount(kind.as_c_str(), c".", kind.as_c_str(), *flags, data.as_deref())
-                .map_err(failure(step::MOUNT))
+            match mount(kind.as_c_str(), c".", kind.as_c_str(), *flags, data.as_deref()) {
+                // The very same file system is mounted there already: /sys, where the root is this machine's
+                // own and the network namespace is shared.
+                Err(Errno::BUSY) => Ok(()),
+                other => other.map_err(failure(step::MOUNT)),
+            }
         }
     }
 }

@@ -53,8 +53,7 @@ impl Chroot {
                 }
                 _ => None,
             };
-            Error::Place {
-                action: format!("enter the root {}", quoted(&self.root)),
+            Error::Enter {
                 place: self.address(),
                 source: Box::new(source),
                 hint: hint.map(str::to_owned),

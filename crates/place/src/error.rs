@@ -10,7 +10,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// The program could not be executed.
-    #[error("cannot run {} in {place}", quoted(program))]
+    #[error("cannot run {} in {}", quoted(program), quoted(place))]
     Spawn {
         /// The program as it was asked for.
         program: String,
@@ -21,8 +21,18 @@ pub enum Error {
         /// One action that may cure it.
         hint: Option<String>,
     },
-    /// The place could not be entered, or did not do what was asked.
-    #[error("cannot {action} in {place}")]
+    /// The place is not there, or keeps us out.
+    #[error("cannot enter {}", quoted(place))]
+    Enter {
+        /// The place's address.
+        place: String,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+        /// One action that may cure it.
+        hint: Option<String>,
+    },
+    /// The place did not do what was asked.
+    #[error("cannot {action} in {}", quoted(place))]
     Place {
         /// What was tried, to complete "cannot ...".
         action: String,
@@ -34,7 +44,7 @@ pub enum Error {
         hint: Option<String>,
     },
     /// This place, or this build, has no way to do it.
-    #[error("{place} cannot {action}")]
+    #[error("{} cannot {action}", quoted(place))]
     Unsupported {
         /// What was asked for, to complete "cannot ...".
         action: String,
@@ -44,7 +54,7 @@ pub enum Error {
         hint: Option<String>,
     },
     /// The way there was lost before the command ended; nobody knows how it ended.
-    #[error("connection to {place} lost")]
+    #[error("connection to {} lost", quoted(place))]
     Disconnected {
         /// The hop that was lost.
         place: String,
@@ -65,6 +75,7 @@ impl Error {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Error::Spawn { hint, .. }
+            | Error::Enter { hint, .. }
             | Error::Place { hint, .. }
             | Error::Unsupported { hint, .. } => hint.as_deref(),
             Error::Disconnected { .. } | Error::Terminal { .. } => None,

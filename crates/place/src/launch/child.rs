@@ -250,14 +250,9 @@ fn watch(job: &Job<'_>, command: Pid) -> Result<(), Failure> {
 fn keep_only(
     channel: BorrowedFd<'_>,
 ) -> rustix::io::Result<(BorrowedFd<'static>, BorrowedFd<'static>)> {
-    let errno = || {
-        // SAFETY: reads this thread's errno.
-        Errno::from_raw_os_error(unsafe { *libc::__errno_location() })
-    };
-    // SAFETY: system calls on numbers; this process uses no descriptor but these two from here on.
-    if channel.as_raw_fd() != 0
-        && unsafe { libc::dup3(channel.as_raw_fd(), 0, libc::O_CLOEXEC) } < 0
-    {
+    let from = channel.as_raw_fd();
+    // SAFETY: a system call on numbers; this process uses no descriptor but the channel from here on.
+    if from != 0 && unsafe { libc::dup3(from, 0, libc::O_CLOEXEC) } < 0 {
         return Err(last_errno());
     }
     close_from(1, 0)?;

@@ -1,0 +1,238 @@
+//! From address to place.
+
+use std::ffi::OsStr;
+
+use thither_chroot::Chroot;
+use thither_place::error::quoted;
+use thither_place::{Local, Place};
+
+use crate::address::{Address, Hop, ParseError, SCHEMES, Target};
+use crate::nearest::nearest;
+
+/// Why an address leads nowhere.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The text is no address.
+    #[error(transparent)]
+    Address(#[from] ParseError),
+    /// Nobody knows the scheme of a hop.
+    #[error("unknown scheme {}", quoted(scheme))]
+    UnknownScheme {
+        /// The scheme, without its colon.
+        scheme: String,
+    },
+    /// No place of this name is configured.
+    #[error("no place is named {}", quoted(name))]
+    UnknownName {
+        /// The name.
+        name: String,
+    },
+    /// This build cannot make a hop.
+    #[error("this build has no way to {} yet", quoted(hop))]
+    NoWay {
+        /// The hop's text.
+        hop: String,
+    },
+    /// This build cannot make a hop from where the one before leads.
+    #[error("this build has no way from {} to {} yet", quoted(from), quoted(hop))]
+    NoWayFrom {
+        /// The text of the hop before.
+        from: String,
+        /// The hop's text.
+        hop: String,
+    },
+    /// A hop has an option that its place does not know.
+    #[error("{} has no option {}", quoted(place), quoted(option))]
+    UnknownOption {
+        /// The hop's text without its options, whose values may be secret.
+        place: String,
+        /// The option's key.
+        option: String,
+        /// The options that the place knows.
+        known: &'static [&'static str],
+    },
+}
+
+impl ConnectError {
+    /// One action that may cure it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            ConnectError::Address(error) => error.hint().map(str::to_owned),
+            ConnectError::UnknownScheme { scheme } => Some(match nearest(scheme, &SCHEMES) {
+                Some(known) => format!("did you mean `{known}:`?"),
+                None => format!("known schemes: {}", listed(&SCHEMES, ":")),
+            }),
+            ConnectError::UnknownName { name } => Some(match nearest(name, &SCHEMES) {
+                Some(known) => format!("did you mean `{known}:`?"),
+                None => format!("a container of that name is `docker:{name}`, a host `ssh:{name}`"),
+            }),
+            ConnectError::NoWay { .. } => {
+                Some("places it can reach: `local:`, `chroot:PATH`".into())
+            }
+            ConnectError::NoWayFrom { .. } => Some("go there in one hop".into()),
+            ConnectError::UnknownOption { option, known, .. } => {
+                Some(match (nearest(option, known), known) {
+                    (Some(near), _) => format!("did you mean `{near}`?"),
+                    (None, []) => "it has no options".into(),
+                    (None, _) => format!("known options: {}", listed(known, "")),
+                })
+            }
+        }
+    }
+}
+
+/// The place of an address given as text.
+///
+/// # Errors
+/// [`ConnectError::Address`] for a bad text, else as [`Address::connect`].
+pub fn connect(address: impl AsRef<OsStr>) -> Result<Box<dyn Place>, ConnectError> {
+    Address::parse(address)?.connect()
+}
+
+impl Address {
+    /// The place that it leads to. Nothing is entered or run before the place's first command.
+    ///
+    /// # Errors
+    /// When a hop's scheme, name or option is unknown, or when this build has no way to make it.
+    pub fn connect(&self) -> Result<Box<dyn Place>, ConnectError> {
+        let (first, beyond) = self.split_first();
+        let place = connect_hop(first)?;
+        match beyond.first() {
+            None => Ok(place),
+            Some(hop) => Err(match connect_hop(hop) {
+                Ok(_) => ConnectError::NoWayFrom { from: shown(first), hop: shown(hop) },
+                Err(error) => error,
+            }),
+        }
+    }
+}
+
+/// The place of a hop made from this machine.
+fn connect_hop(hop: &Hop) -> Result<Box<dyn Place>, ConnectError> {
+    match hop.target() {
+        Target::Local => {
+            check_options(hop, &[])?;
+            Ok(Box::new(Local))
+        }
+        Target::Chroot(root) => {
+            check_options(hop, &[])?;
+            Ok(Box::new(Chroot::new(root)))
+        }
+        Target::Other(scheme, _) => Err(ConnectError::UnknownScheme { scheme: scheme.clone() }),
+        Target::Named(name) => Err(ConnectError::UnknownName { name: name.clone() }),
+        _ => Err(ConnectError::NoWay { hop: shown(hop) }),
+    }
+}
+
+fn check_options(hop: &Hop, known: &'static [&'static str]) -> Result<(), ConnectError> {
+    match hop.options().iter().find(|option| !known.contains(&option.key.as_str())) {
+        Some(option) => Err(ConnectError::UnknownOption {
+            place: shown(hop),
+            option: option.key.clone(),
+            known,
+        }),
+        None => Ok(()),
+    }
+}
+
+fn shown(hop: &Hop) -> String {
+    hop.target().to_string()
+}
+
+fn listed(words: &[&str], suffix: &str) -> String {
+    let words: Vec<String> = words.iter().map(|word| format!("`{word}{suffix}`")).collect();
+    words.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::{Expect, expect};
+
+    #[track_caller]
+    fn check(address: &str, expected: Expect) {
+        let text = match connect(address) {
+            Ok(_) => "ok".to_owned(),
+            Err(error) => format!("{error}; {}", error.hint().unwrap_or_default()),
+        };
+        expected.assert_eq(&text);
+    }
+
+    #[test]
+    fn places() {
+        check("local:", expect!["ok"]);
+        check("chroot:/", expect!["ok"]);
+        check("chroot:relative", expect!["ok"]);
+    }
+
+    #[test]
+    fn no_such_places() {
+        check("chrot:/", expect!["unknown scheme `chrot`; did you mean `chroot:`?"]);
+        check(
+            "docker:web",
+            expect![
+                "this build has no way to `docker:web` yet; places it can reach: `local:`, `chroot:PATH`"
+            ],
+        );
+        check(
+            "kube:pod",
+            expect![
+                "unknown scheme `kube`; known schemes: `local:`, `chroot:`, `docker:`, `image:`, `ssh:`, `daemon:`, `smb:`"
+            ],
+        );
+        check(
+            "web",
+            expect![
+                "no place is named `web`; a container of that name is `docker:web`, a host `ssh:web`"
+            ],
+        );
+        check("locl", expect!["no place is named `locl`; did you mean `local:`?"]);
+        check(
+            "",
+            expect![
+                "bad address: the text is empty (at byte 0); name a place, as in `local:` or `chroot:/srv/root`"
+            ],
+        );
+    }
+
+    #[test]
+    fn hops() {
+        check(
+            "local:|chroot:/",
+            expect!["this build has no way from `local:` to `chroot:/` yet; go there in one hop"],
+        );
+        check(
+            "ssh:bastion|docker:web",
+            expect![
+                "this build has no way to `ssh:bastion` yet; places it can reach: `local:`, `chroot:PATH`"
+            ],
+        );
+        check(
+            "local:|docker:web?secret=x",
+            expect![
+                "this build has no way to `docker:web` yet; places it can reach: `local:`, `chroot:PATH`"
+            ],
+        );
+        check(
+            "local:|nope:",
+            expect![
+                "unknown scheme `nope`; known schemes: `local:`, `chroot:`, `docker:`, `image:`, `ssh:`, `daemon:`, `smb:`"
+            ],
+        );
+    }
+
+    #[test]
+    fn options() {
+        check("chroot:/?secret=x", expect!["`chroot:/` has no option `secret`; it has no options"]);
+        check("local:?fast", expect!["`local:` has no option `fast`; it has no options"]);
+        let unknown = |option: &str| ConnectError::UnknownOption {
+            place: "chroot:/".into(),
+            option: option.into(),
+            known: &["net", "overlay"],
+        };
+        expect!["did you mean `overlay`?"].assert_eq(&unknown("overly").hint().unwrap());
+        expect!["known options: `net`, `overlay`"].assert_eq(&unknown("x").hint().unwrap());
+    }
+}
