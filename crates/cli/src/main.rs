@@ -10,18 +10,22 @@ use std::process::ExitCode;
 
 /// Exits with the command's own code; see [`report::FAILED`] for ours.
 fn main() -> ExitCode {
-    let code = match args::parse() {
-        Ok(args) => {
-            if args.verbose {
-                steps::show();
-            }
-            match args.verb {
-                args::Verb::Shell(verb) => run::shell(verb),
-                args::Verb::Run(verb) => run::run(verb),
-                args::Verb::Generate { what } => generate::generate(what),
-            }
-        }
-        Err(stop) => Err(stop),
-    };
-    ExitCode::from(code.unwrap_or_else(report::Failure::report))
+    // The guards have put everything back and the panic has been reported; 101 would read as the command's code.
+    ExitCode::from(std::panic::catch_unwind(code).unwrap_or(report::FAILED))
+}
+
+fn code() -> u8 {
+    act().unwrap_or_else(report::Failure::report)
+}
+
+fn act() -> Result<u8, report::Failure> {
+    let args = args::parse()?;
+    if args.verbose {
+        steps::show();
+    }
+    match args.verb {
+        args::Verb::Shell(verb) => run::shell(verb),
+        args::Verb::Run(verb) => run::run(verb),
+        args::Verb::Generate { what } => generate::generate(what),
+    }
 }

@@ -1,6 +1,41 @@
-//! The user's terminal and ptys.
+//! The user's terminal and ptys: raw mode, window size, bounded pumps over one poll, signals as readable bytes.
+//!
+//! It knows nothing of what is at the other end. A command at a terminal of its own, its output copied to ours:
+//!
+//! ```
+//! use std::process::Command;
+//! use thither_term::{Pty, Pump, Pumps, WindowSize};
+//!
+//! let Pty { leader, follower } = Pty::open(WindowSize { cols: 132, rows: 50 })?;
+//! let mut child = Command::new("tty").stdin(follower.try_clone()?).stdout(follower).spawn()?;
+//!
+//! let mut pumps = Pumps::new();
+//! pumps.add(Pump::new(leader, std::io::stdout())?.keep_open());
+//! pumps.run()?;   // until the follower is closed
+//! assert!(child.wait()?.success());
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! Everything undoes itself when dropped: [`RawMode`], [`Nonblocking`], [`Signals`].
+//!
+//! # For those who come from dockerpty
+//!
+//! | dockerpty | here |
+//! |---|---|
+//! | `Terminal(fd, raw)`, `start`, `stop` | [`RawMode::enter`], and dropping it; to stay cooked, don't |
+//! | `Terminal.israw` | [`std::io::IsTerminal`] |
+//! | `WINCHHandler` | [`Signals::on`] with `SIGWINCH` |
+//! | `size(fd)`, rows first | [`WindowSize::of`], columns first |
+//! | `set_blocking(fd, False)` | [`Nonblocking::set`]; for inherited terminals [`reopen`] |
+//! | `select(read, write, timeout)` | [`poll()`] |
+//! | `Stream(fd)`: `read`, `write`, `do_write`, `needs_write`, `close` | [`Pump::fill`], [`Pump::push`], [`Pump::drain`], [`Pump::buffered`], [`Pump::close`] |
+//! | `Pump(from, to)`, `flush`, `is_done`, `eof` | [`Pump::new`], [`Pump::fill`], [`Pump::is_done`], [`Filled::End`] |
+//! | `Pump(wait_for_output=False)` | [`Pump::unawaited`] |
+//! | `Pump(propagate_close=False)` | [`Pump::keep_open`] |
+//! | the loop of `PseudoTerminal` | [`Pumps::run`] |
 
 pub mod descriptor;
+pub mod keeper;
 pub mod modes;
 pub mod poll;
 pub mod pty;
@@ -11,6 +46,7 @@ pub mod signals;
 pub mod size;
 
 pub use descriptor::{Nonblocking, reopen};
+pub use keeper::Keeper;
 pub use modes::ScreenModes;
 pub use poll::{Interest, Ready, poll};
 pub use pty::{Pty, end_of_input};

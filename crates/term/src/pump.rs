@@ -27,7 +27,7 @@ type Descriptor<'fd> = Box<dyn AsFd + Send + 'fd>;
 
 /// One direction of copying, with a bounded buffer: while it is full, nothing more is read.
 ///
-/// It owns no loop. Ask for its [`interests`](Pump::interests), [`poll`](crate::poll) them together with your
+/// It owns no loop. Ask for its [`interests`](Pump::interests), [`poll`](crate::poll()) them together with your
 /// own, [`fill`](Pump::fill) when the first is ready and [`drain`](Pump::drain) when the second is; or let
 /// [`Pumps`](crate::Pumps) do it.
 ///

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 
 use crate::{Drained, Pump, poll};
 
-/// Pumps that run together, over one [`poll`].
+/// Pumps that run together, over one [`poll`](crate::poll()).
 ///
 /// ```
 /// use std::io::{Read, Write, pipe};

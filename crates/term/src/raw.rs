@@ -74,6 +74,14 @@ impl RawMode {
         }
         Ok(())
     }
+
+    pub(crate) fn tty(&self) -> &OwnedFd {
+        &self.tty
+    }
+
+    pub(crate) fn cooked(&self) -> &Termios {
+        &self.cooked
+    }
 }
 
 impl Drop for RawMode {

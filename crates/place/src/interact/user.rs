@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::termios::isatty;
 use thither_term::modes::ScreenModes;
-use thither_term::{Interest, RawMode, poll, reopen};
+use thither_term::{Interest, Keeper, RawMode, poll, reopen};
 
 use crate::{Error, Result, WindowSize};
 
@@ -18,6 +18,8 @@ const PATIENCE: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub(super) struct User {
     raw: Option<RawMode>,
+    /// Dropped after the modes are restored: the order of the fields.
+    keeper: Option<Keeper>,
     modes: ScreenModes,
     screen: Option<OwnedFd>,
     normal: bool,
@@ -38,13 +40,22 @@ impl User {
         let screen = isatty(&output).then(|| output.try_clone()).transpose().map_err(open)?;
         let raw = isatty(&input).then(|| RawMode::enter(&input)).transpose();
         let raw = raw.map_err(|source| Error::Terminal { action: "change the modes", source })?;
-        Ok((input, output, User { raw, modes: ScreenModes::default(), screen, normal: false }))
+        // Without one the terminal is as well restored, but after SIGKILL.
+        let keeper = match &raw {
+            Some(raw) => Keeper::start(raw, &output).ok(),
+            None => None,
+        };
+        let modes = ScreenModes::default();
+        Ok((input, output, User { raw, keeper, modes, screen, normal: false }))
     }
 
     /// Takes note of what goes to the screen.
     pub(super) fn observe(&mut self, output: &[u8]) {
         if self.screen.is_some() {
             self.modes.observe(output);
+            if let Some(keeper) = &mut self.keeper {
+                keeper.remember(&self.modes.clone().undo());
+            }
         }
     }
 

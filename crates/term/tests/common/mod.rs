@@ -1,10 +1,11 @@
 //! Processes of their own for tests of what belongs to a whole process: signals, sessions, process groups.
-#![expect(unsafe_code, reason = "fork(2)")]
+#![expect(unsafe_code, reason = "fork(2), signal(2)")]
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{
@@ -20,9 +21,13 @@ const PROCESS_DEADLINE: Duration = Duration::from_secs(60);
 /// Runs `work` in a child process, and fails with its message if it panics or doesn't end.
 #[track_caller]
 pub(crate) fn in_child(work: impl FnOnce()) {
+    // One at a time: a child forked meanwhile would hold the writer of another's pipe open.
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let (mut reader, writer) = io::pipe().unwrap();
     let report = writer.try_clone().unwrap();
     let child = fork(|| {
+        default_signals();
         // Its own children inherit this.
         set_hook(Box::new(move |panic| drop((&report).write_all(panic.to_string().as_bytes()))));
         work();
@@ -50,6 +55,16 @@ pub(crate) fn in_child(work: impl FnOnce()) {
     let status = wait(child);
     let ok = status.exit_status() == Some(0);
     assert!(ok, "{status:?}: {}", String::from_utf8_lossy(&message));
+}
+
+/// Forgets what whoever started the tests ignores: a shell without job control, SIGINT in the background.
+fn default_signals() {
+    for signal in
+        (1..32).filter(|signal| ![libc::SIGKILL, libc::SIGSTOP, libc::SIGPIPE].contains(signal))
+    {
+        // SAFETY: the default action runs no code of ours.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
 }
 
 /// A child process that runs `work`, fails if that panics, and dies with its parent.
