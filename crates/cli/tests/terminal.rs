@@ -102,8 +102,9 @@ fn a_shell_with_a_prompt_a_size_and_an_exit_code() {
         assert_eq!(user.says("echo $TERM"), "xterm");
         let terminal = user.says("tty");
         assert!(terminal.starts_with("/dev/pts/"), "{terminal}");
-        user.shell
-            .line("trap 'stty size; exit 7' WINCH; echo re''ady; while :; do sleep 0.1; done");
+        // Not interactive: its children are in its own process group, which is the one that gets the signal.
+        let script = "trap 'stty size; exit 7' WINCH; echo re''ady; while :; do sleep 0.1; done";
+        user.shell.line(&format!("sh -c \"{script}\"; exit"));
         user.shell.expect("ready");
         user.shell.resize(103, 39);
         user.shell.expect("39 103");
@@ -121,9 +122,149 @@ fn frantic_resizing_ends_at_the_last_size() {
             user.shell.resize(20 + n, 10 + n / 2);
         }
         user.shell.resize(91, 29);
-        // Not interactive: its children are in its own process group, which is the one that gets the signal.
-        let script = "trap 'stty size; exit 7' WINCH; echo re''ady; while :; do sleep 0.1; done";
-        user.shell.line(&format!("sh -c \"{script}\"; exit"));
+        user.shell.line("until [ \"$(stty size)\" = '29 91' ]; do :; done; exit 3");
+        user.shell.expect_prompt();
+        user.shell.resize(80, 24);
+        user.back_with(3);
+    });
+}
+
+#[test]
+fn keys_reach_the_job_inside() {
+    everywhere(|place, mut user| {
+        user.enter(place);
+        user.shell.line("cat; echo code $?");
+        user.shell.send("abc\r");
+        user.shell.expect("abc\r\nabc\r\n");
+        user.shell.send(b"\x03");
+        user.shell.expect_prompt();
+        user.shell.line("cat");
+        user.shell.send("def\r");
+        user.shell.expect("def\r\ndef\r\n");
+        user.shell.send(b"\x1a");
+        user.shell.expect("Stopped");
+        user.shell.expect_prompt();
+        user.shell.line("fg");
+        user.shell.expect("cat");
+        user.shell.send("ghi\r");
+        user.shell.expect("ghi\r\nghi\r\n");
+        user.shell.send(b"\x04");
+        user.shell.expect_prompt();
+        user.shell.send(b"\x04");
+        user.shell.expect_prompt();
+        user.back_with(0);
+    });
+}
+
+#[test]
+fn a_program_that_is_stopped_suspends_us_and_fg_continues_both() {
+    everywhere(|place, mut user| {
+        user.shell.line(&format!("$T run -t {place} cat"));
+        user.shell.until("raw mode", |shell| shell.modes().is_raw());
+        user.shell.send("abc\r");
+        user.shell.expect("abc\r\nabc\r\n");
+        for _ in 0..3 {
+            user.shell.send(b"\x1a");
+            user.shell.expect("Stopped");
+            user.shell.expect_prompt();
+            assert_eq!(user.shell.modes(), user.before);
+            user.shell.line("fg");
+            user.shell.until("raw mode", |shell| shell.modes().is_raw());
+            user.shell.send("def\r");
+            user.shell.expect("def\r\ndef\r\n");
+        }
+        user.shell.send(b"\x04");
+        user.shell.expect_prompt();
+        user.back_with(0);
+    });
+}
+
+#[test]
+fn sigtstp_to_us_gives_the_terminal_back_until_fg() {
+    everywhere(|place, mut user| {
+        user.enter(place);
+        let tool = user.tool();
+        kill(tool, "TSTP");
+        user.shell.expect("Stopped");
+        user.shell.expect_prompt();
+        assert_eq!(user.shell.modes(), user.before);
+        user.shell.resize(99, 33);
+        user.shell.line("fg");
+        user.shell.until("raw mode", |shell| shell.modes().is_raw());
+        user.shell.line("until [ \"$(stty size)\" = '33 99' ]; do :; done; exit 4");
+        user.shell.expect_prompt();
+        user.shell.resize(80, 24);
+        user.back_with(4);
+    });
+}
+
+#[test]
+fn told_to_end_we_end_all_of_it_and_restore_the_terminal() {
+    for (signal, code) in [("TERM", 143), ("HUP", 129), ("INT", 130), ("QUIT", 131)] {
+        everywhere(|place, mut user| {
+            user.enter(place);
+            user.shell.line("trap '' TERM HUP INT QUIT; cat");
+            user.shell.send("abc\r");
+            user.shell.expect("abc\r\nabc\r\n");
+            kill(user.tool(), signal);
+            user.shell.expect_prompt();
+            user.back_with(code);
+            user.shell.line("exit");
+            user.shell.wait();
+            user.marker.assert_gone();
+        });
+    }
+}
+
+#[test]
+fn killed_we_end_all_of_it_and_restore_the_terminal() {
+    everywhere(|place, mut user| {
+        user.enter(place);
+        user.shell.line("printf '\\033[?1049h\\033[?2004h'; cat");
+        user.shell.expect("\x1b[?2004h");
+        kill(user.tool(), "KILL");
+        for undone in ["\x1b[?1049l", "\x1b[?2004l"] {
+            user.shell.until(undone, |shell| shell.transcript().contains(undone));
+        }
+        let before = user.before.clone();
+        user.shell.until("cooked again", |shell| shell.modes() == before);
+        user.shell.expect_prompt();
+        user.back_with(137);
+        user.shell.line("exit");
+        user.shell.wait();
+        user.marker.assert_gone();
+    });
+}
+
+#[test]
+fn a_killed_program_gives_its_signal_and_a_clean_screen() {
+    everywhere(|place, mut user| {
+        user.enter(place);
+        user.shell.line("printf '\\033[?1049h\\033[?1000h\\033[?2004h\\033[?25l'; kill -9 $$");
+        user.shell.expect_prompt();
+        for undone in ["\x1b[?1049l", "\x1b[?1000l", "\x1b[?2004l", "\x1b[?25h"] {
+            assert!(user.shell.transcript().contains(undone), "{}", undone.escape_debug());
+        }
+        user.back_with(137);
+    });
+}
+
+#[test]
+fn a_program_that_ends_by_itself_has_the_last_word_on_the_screen() {
+    everywhere(|place, mut user| {
+        user.enter(place);
+        user.shell.line("printf '\\033[?2004h'; exit 5");
+        user.shell.expect_prompt();
+        user.back_with(5);
+        assert!(!user.shell.transcript().contains("\x1b[?2004l"));
+    });
+}
+
+#[test]
+fn a_tilde_and_a_dot_leave() {
+    everywhere(|place, mut user| {
+        user.enter(place);
+        user.shell.line("trap '' HUP; echo re''ady; cat");
         user.shell.expect("ready");
         user.shell.send("~.");
         user.shell.expect("left ");
