@@ -10,7 +10,8 @@
 //! 5. the mounts in order; their sources are found outside, their destinations inside
 //!    (`RESOLVE_IN_ROOT`); before step 6, as a new proc needs a visible one to be allowed in a user namespace
 //! 6. `pivot_root`, and the old root detached: there is no way back through it
-//! 7. not dumpable: what runs inside may not look at or write to this program through `/proc/1`
+//! 7. not dumpable: what runs inside may not look at or write to this program through `/proc/1`; and no typing
+//!    into the user's terminal
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -25,6 +26,7 @@ use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use thither_place::launch::{Failure, Step};
 
 use crate::root::same_file;
+use crate::typing;
 
 /// The steps, as they are reported.
 pub(crate) mod step {
@@ -51,6 +53,8 @@ pub(crate) struct Plan<'a> {
     /// For a user namespace.
     pub(crate) maps: Option<IdMaps>,
     pub(crate) mounts: Vec<PlannedMount>,
+    /// Whether the command shares the user's terminal.
+    pub(crate) shares_terminal: bool,
 }
 
 /// Lines of user_namespaces(7).
@@ -94,7 +98,11 @@ pub(crate) fn enter(plan: &Plan<'_>) -> Result<(), Failure> {
         attach(mount, root.as_fd(), failure)?;
     }
     pivot(root.as_fd()).map_err(Failure::at(step::PIVOT))?;
-    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(Failure::at(step::PROTECT))
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(Failure::at(step::PROTECT))?;
+    match plan.shares_terminal {
+        true => typing::forbid().map_err(Failure::at(step::PROTECT)),
+        false => Ok(()),
+    }
 }
 
 /// The maps may be written once each, `setgroups` before `gid_map` (user_namespaces(7)).

@@ -25,6 +25,7 @@ mod mount_points;
 mod place;
 mod plan;
 mod root;
+mod typing;
 mod userns;
 
 pub use place::Chroot;

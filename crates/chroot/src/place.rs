@@ -16,7 +16,7 @@ use crate::enter::{IdMaps, Plan, PlannedMount, What, enter, step};
 use crate::mount_points::{MountPoints, Unready};
 use crate::plan::{DEFAULT_MOUNTS, Mount, Source};
 use crate::root::{Root, relative};
-use crate::userns;
+use crate::{typing, userns};
 
 /// Another root as a place.
 #[derive(Clone, Debug)]
@@ -121,7 +121,7 @@ impl Chroot {
             step::DESTINATION => format!("find the mount point of {mount}"),
             step::MOUNT => format!("mount {mount}"),
             step::PIVOT => "make it the root of the mount namespace".into(),
-            step::PROTECT => "protect pid 1".into(),
+            step::PROTECT => "protect this program and the terminal".into(),
             other => format!("do step {}", other.0),
         };
         Error::Place {
@@ -161,6 +161,7 @@ impl Place for Chroot {
             root: root.fd.as_fd(),
             maps: (!privileged).then(IdMaps::of_caller),
             mounts,
+            shares_terminal: plumbing.pty.is_none() && typing::is_possible(),
         };
         let mut namespaces =
             libc::CLONE_NEWNS | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC | libc::CLONE_NEWPID;

@@ -98,25 +98,43 @@ fn input() {
     assert!(said(&["shell", "local:"], b"echo h''i; exit 3\n").ends_with("hi\\n\""));
 }
 
+/// Whether `tty` says another terminal over there than here.
+#[track_caller]
+fn check_terminal(verb: &str, own: bool) {
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(format!("tty; \"$0\" {verb} local: tty; \"$0\" {verb} local: stty size"));
+    shell.arg(env!("CARGO_BIN_EXE_thither"));
+    let mut session = Session::spawn(shell, (81, 25));
+    assert_eq!(session.wait().code(), Some(0));
+    let transcript = session.transcript();
+    let lines: Vec<&str> = transcript.lines().collect();
+    let [here, there, size] = lines[..] else { panic!("{transcript:?}") };
+    assert!(here.starts_with("/dev/pts/") && there.starts_with("/dev/pts/"), "{transcript:?}");
+    assert_eq!((here != there, size), (own, "25 81"));
+}
+
 #[test]
 fn terminals() {
+    check_terminal("shell", true);
+    check_terminal("run -t", true);
+    check_terminal("run", false);
+}
+
+#[test]
+fn colours() {
     let test = Test::new();
-    let says = |args: &[&str]| {
-        let mut session = Session::spawn(test.thither(args), (80, 24));
-        let code = session.wait().code();
-        (code, session.transcript())
+    let says = |no_color: Option<&str>| {
+        let mut command = test.thither(["run", "local:", "no-such-command"]);
+        command.envs(no_color.map(|value| ("NO_COLOR", value)));
+        let mut session = Session::spawn(command, (80, 24));
+        assert_eq!(session.wait().code(), Some(127));
+        session.transcript()
     };
-    let tty = "stty size; test -t 1; exit $?";
-    assert_eq!(says(&["shell", "local:", "sh", "-c", tty]), (Some(0), "24 80\r\n".into()));
-    assert_eq!(says(&["run", "-t", "local:", "sh", "-c", tty]), (Some(0), "24 80\r\n".into()));
-    let (code, text) = says(&["run", "local:", "no-such-command"]);
-    assert_eq!(code, Some(127));
-    assert!(text.starts_with("\x1b[1;31merror:\x1b[0m cannot run"), "{text:?}");
-    let mut plain = test.thither(["run", "local:", "no-such-command"]);
-    plain.env("NO_COLOR", "1");
-    let mut session = Session::spawn(plain, (80, 24));
-    session.wait();
-    assert!(session.transcript().starts_with("error: cannot run"), "{}", session.transcript());
+    let coloured = "\x1b[1;31merror:\x1b[0m cannot run";
+    assert!(says(None).starts_with(coloured), "{:?}", says(None));
+    // An empty value counts as none: see no-color.org.
+    assert!(says(Some("")).starts_with(coloured), "{:?}", says(Some("")));
+    assert!(says(Some("1")).starts_with("error: cannot run"), "{:?}", says(Some("1")));
 }
 
 #[test]

@@ -344,6 +344,24 @@ fn every_byte_arrives() {
 }
 
 #[test]
+fn nothing_inside_a_root_types_into_the_terminal() {
+    // perl is in every Debian. TIOCSTI is 0x5412.
+    let script = "$c = \" \"; ioctl(STDIN, 0x5412, $c) ? print \"typed\" : print \"refused $!\"";
+    let perl = format!("perl -e '{script}'");
+    let mut user = User::new();
+    if !user.says(&perl).contains("typed") {
+        skip!("the kernel refuses TIOCSTI to everybody (dev.tty.legacy_tiocsti), or there is no perl");
+    }
+    let refused = "refused Operation not permitted";
+    assert_eq!(user.says(&format!("$T run chroot:/ {perl}")), refused);
+    assert_eq!(user.says(&format!("$T run chroot:/ {perl} </dev/tty")), refused);
+    let mut user = User::ordinary();
+    assert_eq!(user.says(&format!("$T run chroot:/ {perl}")), refused);
+    // On a terminal of its own it may do as it likes.
+    assert!(user.says(&format!("$T run -t chroot:/ {perl}")).contains("typed"));
+}
+
+#[test]
 fn a_window_that_is_closed_ends_what_runs_in_it() {
     everywhere(|place, mut user| {
         user.enter(place);

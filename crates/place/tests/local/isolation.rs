@@ -68,8 +68,9 @@ fn signals_are_as_from_a_shell() {
 
 #[test]
 fn a_caller_that_ignores_the_end_of_its_children() {
-    testkit::own_process!(|program| {
+    testkit::own_process!(|_| {
         let mut sh = std::process::Command::new("sh");
+        let program = std::env::current_exe().unwrap();
         sh.args(["-c", "trap '' CHLD; exec \"$0\" \"$@\""]).arg(program);
         sh
     });

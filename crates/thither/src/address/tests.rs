@@ -131,6 +131,7 @@ fn hops() {
             "ssh:a|",
             ",ssh:a",
             "ssh:a|docker:",
+            "chroot:/a[|chroot:/b]",
         ],
         expect![[r#"
             ssh:bastion|docker:web|chroot:/srv/x => Ssh(Login { user: None, host: "bastion", port: None }) | Docker("web") | Chroot("/srv/x")
@@ -141,6 +142,7 @@ fn hops() {
             ssh:a| => bad address: a hop is empty (at byte 6); between two hops stands one `|` or `,`; within a name they are `%7C` and `%2C`
             ,ssh:a => bad address: a hop is empty (at byte 0); between two hops stands one `|` or `,`; within a name they are `%7C` and `%2C`
             ssh:a|docker: => bad address: the name of a container is missing (at byte 13)
+            chroot:/a[|chroot:/b] => chroot:/a%5B|chroot:/b%5D Chroot("/a[") | Chroot("/b]")
         "#]],
     );
 }
