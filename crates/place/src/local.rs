@@ -1,7 +1,8 @@
-#![expect(unsafe_code, reason = "pre_exec, and the contract of launch")]
+#![expect(unsafe_code, reason = "the contract of launch")]
 //! This machine.
 //!
 //! # Differences from `std::process::Command`
+//! A command gets no descriptors but its three streams, and is in its directory as the user that it runs as.
 //! With a terminal the command runs under a supervisor, which leads its session: see [`launch`](crate::launch).
 //! Dropping such a [`Process`] hangs up its terminal; dropping one without a terminal lets it run on.
 
@@ -9,18 +10,16 @@ use std::fs;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Stdio;
 
-use rustix::process::{Signal, pidfd_send_signal};
+use rustix::process::{Signal, WaitIdOptions, pidfd_send_signal};
 use thither_term::WindowSize;
 
-use crate::launch::{self, Files, Found, LaunchError, Resolved};
+use crate::launch::{self, Exec, Files, Found, LaunchError, Resolved};
 use crate::process::{Control, Event};
 use crate::streams::Plumbing;
 use crate::users::Accounts;
-use crate::{Command, Error, Place, Process, Result, Streams};
+use crate::{Command, Error, Exit, Place, Process, Result};
 
 const NAME: &str = "local:";
 
@@ -34,12 +33,9 @@ pub struct Local;
 impl Place for Local {
     fn spawn(&self, command: &Command) -> Result<Process> {
         let files = Host { user: command.user.as_deref() };
-        let resolved = resolve(command, &files)?;
-        let plumbing = open(command)?;
-        match command.streams {
-            Streams::Terminal(_) => with_terminal(&resolved, &files, plumbing),
-            Streams::Separate { .. } => without_terminal(&resolved, &files, plumbing),
-        }
+        let prepared = Prepared::new(command, &files)?;
+        let control = prepared.control().map_err(|error| prepared.error(error, &files))?;
+        Ok(prepared.plumbing.attach(Process::new(control)))
     }
 }
 
@@ -47,87 +43,70 @@ impl Local {
     /// Becomes the command: nothing of this program stays between it and its caller. Returns only if that fails.
     ///
     /// # Errors
-    /// As [`spawn`](Place::spawn); [`Error::Unsupported`] for a terminal or pipes, which need somebody at the
-    /// other end.
+    /// As [`spawn`](Place::spawn), with the standard streams perhaps replaced already; [`Error::Unsupported`] for a
+    /// terminal or pipes, which need somebody at the other end.
     pub fn exec(&self, command: &Command) -> Error {
         let files = Host { user: command.user.as_deref() };
-        let prepared = resolve(command, &files).and_then(|resolved| {
-            let plumbing = open(command)?;
-            if plumbing.pty.is_some() || plumbing.has_pipes() {
-                return Err(unsupported("become a command that needs us for its streams"));
+        let prepared = Prepared::new(command, &files).and_then(|prepared| {
+            match prepared.plumbing.pty.is_some() || prepared.plumbing.has_pipes() {
+                true => Err(unsupported("become a command that needs us for its streams")),
+                false => Ok(prepared),
             }
-            let std = std_command(&resolved, &plumbing)?;
-            Ok((resolved, std))
         });
         match prepared {
-            Ok((resolved, mut std)) => resolved.start_error(std.exec(), &files),
+            Ok(prepared) => {
+                let failure = launch::replace(&prepared.exec, &prepared.plumbing);
+                prepared.error(LaunchError::Step(failure), &files)
+            }
             Err(error) => error,
         }
     }
 }
 
-fn resolve(command: &Command, files: &Host<'_>) -> Result<Resolved> {
-    let mut resolved = Resolved::new(command, std::env::vars_os(), files)?;
-    // Who one is already needs no right to become.
-    let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    resolved.identity.take_if(|who| (who.uid, who.gid) == own);
-    tracing::debug!(program = ?resolved.program, "start");
-    Ok(resolved)
+/// A command ready to start.
+struct Prepared {
+    resolved: Resolved,
+    exec: Exec,
+    plumbing: Plumbing,
 }
 
-fn open(command: &Command) -> Result<Plumbing> {
-    Plumbing::open(&command.streams).map_err(|source| failed("open the command's streams", source))
-}
+impl Prepared {
+    fn new(command: &Command, files: &Host<'_>) -> Result<Prepared> {
+        let mut resolved = Resolved::new(command, std::env::vars_os(), files)?;
+        // Who one is already needs no right to become.
+        let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        resolved.identity.take_if(|who| (who.uid, who.gid) == own);
+        let exec = resolved.exec().map_err(|source| resolved.spawn_error(source, files))?;
+        let plumbing = Plumbing::open(&command.streams)
+            .map_err(|source| failed("open the command's streams", source))?;
+        tracing::debug!(program = ?resolved.program, "start");
+        Ok(Prepared { resolved, exec, plumbing })
+    }
 
-fn with_terminal(resolved: &Resolved, files: &Host<'_>, plumbing: Plumbing) -> Result<Process> {
-    let exec = resolved.exec().map_err(|source| resolved.spawn_error(source, files))?;
-    // SAFETY: nothing is done on entering.
-    let launched = unsafe { launch::launch(NAME, &exec, &plumbing, 0, &|| Ok(())) };
-    match launched {
-        Ok(supervisor) => Ok(plumbing.attach(Process::new(Box::new(supervisor)))),
-        Err(LaunchError::Step(failure)) => Err(resolved
-            .step_error(failure, files)
-            .unwrap_or_else(|| failed("start the command", failure.errno.into()))),
-        Err(LaunchError::Fork(source)) => Err(failed("make a process", source)),
-        Err(LaunchError::Killed(exit)) => {
-            Err(failed("start the command", io::Error::other(format!("supervisor ended: {exit}"))))
+    fn control(&self) -> std::result::Result<Box<dyn Control>, LaunchError> {
+        Ok(match self.plumbing.pty {
+            // SAFETY: nothing is done on entering.
+            Some(_) => Box::new(unsafe {
+                launch::launch(NAME, &self.exec, &self.plumbing, 0, &|| Ok(()))
+            }?),
+            None => {
+                Box::new(Child { pidfd: launch::spawn(&self.exec, &self.plumbing)?, exit: None })
+            }
+        })
+    }
+
+    fn error(&self, error: LaunchError, files: &Host<'_>) -> Error {
+        match error {
+            LaunchError::Step(failure) => self
+                .resolved
+                .step_error(failure, files)
+                .unwrap_or_else(|| failed("start the command", failure.errno.into())),
+            LaunchError::Fork(source) => failed("make a process", source),
+            LaunchError::Killed(exit) => {
+                failed("start the command", io::Error::other(format!("supervisor ended: {exit}")))
+            }
         }
     }
-}
-
-fn without_terminal(resolved: &Resolved, files: &Host<'_>, plumbing: Plumbing) -> Result<Process> {
-    let spawned = std_command(resolved, &plumbing)?.spawn();
-    let child = spawned.map_err(|source| resolved.start_error(source, files))?;
-    let pidfd =
-        launch::pidfd_of(child.id()).map_err(|source| failed("watch over the command", source))?;
-    Ok(plumbing.attach(Process::new(Box::new(Child { child, pidfd }))))
-}
-
-fn std_command(resolved: &Resolved, plumbing: &Plumbing) -> Result<std::process::Command> {
-    let mut std = std::process::Command::new(&resolved.program);
-    std.arg0(&resolved.argv0).args(&resolved.args);
-    if !resolved.env.iter().cloned().eq(std::env::vars_os()) {
-        std.env_clear().envs(resolved.env.iter().cloned());
-    }
-    if let Some(dir) = &resolved.dir {
-        // Looked at first, for `spawn` gives one error for the directory and the program alike.
-        fs::read_dir(dir).map_err(|source| {
-            failed(&format!("change to the directory {}", crate::error::quoted(dir)), source)
-        })?;
-        std.current_dir(dir);
-    }
-    let [stdin, stdout, stderr] =
-        plumbing.child.each_ref().map(|fd| fd.as_ref().map(OwnedFd::try_clone));
-    let stdio = |fd: Option<io::Result<OwnedFd>>| match fd {
-        Some(fd) => Ok(Stdio::from(fd.map_err(|source| failed("connect the streams", source))?)),
-        None => Ok(Stdio::inherit()),
-    };
-    std.stdin(stdio(stdin)?).stdout(stdio(stdout)?).stderr(stdio(stderr)?);
-    if let Some(identity) = resolved.identity.clone() {
-        // SAFETY: three system calls; no allocation, lock, log or panic between fork and exec.
-        unsafe { std.pre_exec(move || Ok(identity.assume()?)) };
-    }
-    Ok(std)
 }
 
 fn failed(action: &str, source: io::Error) -> Error {
@@ -190,8 +169,8 @@ impl Files for Host<'_> {
 
 /// A child of ours without a terminal.
 struct Child {
-    child: std::process::Child,
     pidfd: OwnedFd,
+    exit: Option<Exit>,
 }
 
 impl Control for Child {
@@ -214,8 +193,11 @@ impl Control for Child {
     }
 
     fn event(&mut self) -> Result<Option<Event>> {
-        let status = self.child.try_wait().map_err(|source| failed("wait for it", source))?;
-        Ok(status.map(|status| Event::Exited(status.into())))
+        if self.exit.is_none() {
+            self.exit = launch::wait_for(self.pidfd.as_fd(), WaitIdOptions::NOHANG)
+                .map_err(|source| failed("wait for the command", source))?;
+        }
+        Ok(self.exit.map(Event::Exited))
     }
 
     fn end_input(&mut self, _: Option<BorrowedFd<'_>>) -> Result<()> {

@@ -85,6 +85,7 @@ impl<F: AsFd> Drop for Nonblocking<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::in_time;
     use crate::{Pty, WindowSize};
 
     fn pty() -> Pty {
@@ -115,12 +116,14 @@ mod tests {
 
     #[test]
     fn reopened_is_the_same_terminal() {
-        let pty = pty();
-        let ours = reopen(&pty.follower).unwrap();
-        rustix::io::write(&pty.leader, b"a\n").unwrap();
-        let mut bytes = [0; 8];
-        assert_eq!(rustix::io::read(&ours, &mut bytes).unwrap(), 2);
-        assert_eq!(rustix::io::read(&ours, &mut bytes), Err(Errno::AGAIN));
+        in_time(|| {
+            let pty = pty();
+            let ours = reopen(&pty.follower).unwrap();
+            rustix::io::write(&pty.leader, b"a\n").unwrap();
+            let mut bytes = [0; 8];
+            assert_eq!(rustix::io::read(&ours, &mut bytes).unwrap(), 2);
+            assert_eq!(rustix::io::read(&ours, &mut bytes), Err(Errno::AGAIN));
+        });
     }
 
     #[test]

@@ -55,3 +55,18 @@ pub use pumps::Pumps;
 pub use raw::RawMode;
 pub use signals::{Received, Sender, Signals, reraise, suspend_self};
 pub use size::WindowSize;
+
+#[cfg(test)]
+mod testing {
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
+    /// Runs `work` in a thread of its own, and fails if it doesn't end.
+    #[track_caller]
+    pub(crate) fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+        let (sender, receiver) = mpsc::channel();
+        let _running = thread::spawn(move || sender.send(work()));
+        receiver.recv_timeout(Duration::from_secs(30)).expect("it failed, or was stuck for 30 s")
+    }
+}

@@ -387,7 +387,7 @@ mod tests {
     fn parameters_beyond_the_last_are_ignored() {
         let many = "3;".repeat(PARAMETERS - 1);
         check(&format!("\x1b[?{many}1h"), "\x1b[?1l");
-        check(&format!("\x1b[?{many}3;1h"), "");
+        check(&format!("\x1b[?{many};1h"), "");
     }
 
     /// Bytes in which sequences are likely.

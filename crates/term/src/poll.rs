@@ -96,6 +96,7 @@ fn poll_fd<'fd>(interest: &Interest<'fd>) -> Option<PollFd<'fd>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::in_time;
     use std::io::Write;
     use std::os::fd::AsFd;
 
@@ -103,33 +104,37 @@ mod tests {
 
     #[test]
     fn answers_are_in_the_order_of_the_questions() {
-        let (empty, _keep) = io::pipe().unwrap();
-        let (full, mut writer) = io::pipe().unwrap();
-        writer.write_all(b"x").unwrap();
-        let ready = poll(
-            &[
-                Interest::Read(empty.as_fd()),
-                Interest::Nothing,
-                Interest::Read(full.as_fd()),
-                Interest::Write(writer.as_fd()),
-            ],
-            None,
-        );
-        let now: Vec<bool> = ready.unwrap().iter().map(|ready| ready.now).collect();
-        assert_eq!(now, [false, false, true, true]);
+        in_time(|| {
+            let (empty, _keep) = io::pipe().unwrap();
+            let (full, mut writer) = io::pipe().unwrap();
+            writer.write_all(b"x").unwrap();
+            let ready = poll(
+                &[
+                    Interest::Read(empty.as_fd()),
+                    Interest::Nothing,
+                    Interest::Read(full.as_fd()),
+                    Interest::Write(writer.as_fd()),
+                ],
+                None,
+            );
+            let now: Vec<bool> = ready.unwrap().iter().map(|ready| ready.now).collect();
+            assert_eq!(now, [false, false, true, true]);
+        });
     }
 
     #[test]
     fn hang_up_and_error() {
-        let (reader, writer) = io::pipe().unwrap();
-        drop(writer);
-        let ready = poll(&[Interest::Read(reader.as_fd())], None).unwrap();
-        assert_eq!(ready[0], Ready { now: true, hang_up: true, error: false });
+        in_time(|| {
+            let (reader, writer) = io::pipe().unwrap();
+            drop(writer);
+            let ready = poll(&[Interest::Read(reader.as_fd())], None).unwrap();
+            assert_eq!(ready[0], Ready { now: true, hang_up: true, error: false });
 
-        let (reader, writer) = io::pipe().unwrap();
-        drop(reader);
-        let ready = poll(&[Interest::Write(writer.as_fd())], None).unwrap();
-        assert_eq!(ready[0], Ready { now: true, hang_up: false, error: true });
+            let (reader, writer) = io::pipe().unwrap();
+            drop(reader);
+            let ready = poll(&[Interest::Write(writer.as_fd())], None).unwrap();
+            assert_eq!(ready[0], Ready { now: true, hang_up: false, error: true });
+        });
     }
 
     #[test]
@@ -141,14 +146,18 @@ mod tests {
 
     #[test]
     fn waiting_for_nothing_for_ever_is_refused() {
-        let error = poll(&[Interest::Nothing], None).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        in_time(|| {
+            let error = poll(&[Interest::Nothing], None).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        });
     }
 
     #[test]
     fn the_longest_timeout_is_none() {
-        let (reader, mut writer) = io::pipe().unwrap();
-        writer.write_all(b"x").unwrap();
-        assert!(poll(&[Interest::Read(reader.as_fd())], Some(Duration::MAX)).unwrap()[0].now);
+        in_time(|| {
+            let (reader, mut writer) = io::pipe().unwrap();
+            writer.write_all(b"x").unwrap();
+            assert!(poll(&[Interest::Read(reader.as_fd())], Some(Duration::MAX)).unwrap()[0].now);
+        });
     }
 }

@@ -82,6 +82,7 @@ pub fn end_of_input(leader: impl AsFd) -> io::Result<bool> {
 mod tests {
     use super::*;
     use crate::RawMode;
+    use crate::testing::in_time;
     use rustix::termios::{OptionalActions, tcsetattr, ttyname};
 
     fn pty() -> Pty {
@@ -96,15 +97,17 @@ mod tests {
 
     #[test]
     fn ends_are_joined_and_named() {
-        let pty = pty();
-        rustix::io::write(&pty.follower, b"out\n").unwrap();
-        assert_eq!(read(&pty.leader), b"out\r\n");
+        in_time(|| {
+            let pty = pty();
+            rustix::io::write(&pty.follower, b"out\n").unwrap();
+            assert_eq!(read(&pty.leader), b"out\r\n");
 
-        let name = ttyname(&pty.follower, Vec::new()).unwrap().into_bytes();
-        assert_eq!(pty.follower_name().unwrap(), PathBuf::from(OsString::from_vec(name)));
-        let by_name = open_by_name(&pty.leader).unwrap();
-        rustix::io::write(&by_name, b"again\n").unwrap();
-        assert_eq!(read(&pty.leader), b"again\r\n");
+            let name = ttyname(&pty.follower, Vec::new()).unwrap().into_bytes();
+            assert_eq!(pty.follower_name().unwrap(), PathBuf::from(OsString::from_vec(name)));
+            let by_name = open_by_name(&pty.leader).unwrap();
+            rustix::io::write(&by_name, b"again\n").unwrap();
+            assert_eq!(read(&pty.leader), b"again\r\n");
+        });
     }
 
     #[test]
@@ -118,32 +121,38 @@ mod tests {
 
     #[test]
     fn end_of_input_is_typed_in_canonical_mode() {
-        let pty = pty();
-        assert!(end_of_input(&pty.leader).unwrap());
-        assert_eq!(read(&pty.follower), b"");
+        in_time(|| {
+            let pty = pty();
+            assert!(end_of_input(&pty.leader).unwrap());
+            assert_eq!(read(&pty.follower), b"");
+        });
     }
 
     #[test]
     fn end_of_input_after_a_part_of_a_line() {
-        let pty = pty();
-        rustix::io::write(&pty.leader, b"part").unwrap();
-        assert!(end_of_input(&pty.leader).unwrap());
-        assert!(end_of_input(&pty.leader).unwrap());
-        assert_eq!(read(&pty.follower), b"part");
-        assert_eq!(read(&pty.follower), b"");
+        in_time(|| {
+            let pty = pty();
+            rustix::io::write(&pty.leader, b"part").unwrap();
+            assert!(end_of_input(&pty.leader).unwrap());
+            assert!(end_of_input(&pty.leader).unwrap());
+            assert_eq!(read(&pty.follower), b"part");
+            assert_eq!(read(&pty.follower), b"");
+        });
     }
 
     #[test]
     fn nothing_is_typed_where_it_would_be_a_byte() {
-        let pty = pty();
-        let mut modes = tcgetattr(&pty.follower).unwrap();
-        modes.special_codes[SpecialCodeIndex::VEOF] = 0;
-        tcsetattr(&pty.follower, OptionalActions::Now, &modes).unwrap();
-        assert!(!end_of_input(&pty.leader).unwrap());
+        in_time(|| {
+            let pty = pty();
+            let mut modes = tcgetattr(&pty.follower).unwrap();
+            modes.special_codes[SpecialCodeIndex::VEOF] = 0;
+            tcsetattr(&pty.follower, OptionalActions::Now, &modes).unwrap();
+            assert!(!end_of_input(&pty.leader).unwrap());
 
-        let _raw = RawMode::enter(&pty.follower).unwrap();
-        assert!(!end_of_input(&pty.leader).unwrap());
-        rustix::io::write(&pty.leader, b"x").unwrap();
-        assert_eq!(read(&pty.follower), b"x");
+            let _raw = RawMode::enter(&pty.follower).unwrap();
+            assert!(!end_of_input(&pty.leader).unwrap());
+            rustix::io::write(&pty.leader, b"x").unwrap();
+            assert_eq!(read(&pty.follower), b"x");
+        });
     }
 }

@@ -314,6 +314,7 @@ fn filled(read: rustix::io::Result<usize>, from_leader: bool) -> io::Result<Fill
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::in_time;
     use crate::{Nonblocking, Pty, WindowSize};
     use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
     use std::os::unix::net::UnixStream;
@@ -339,123 +340,139 @@ mod tests {
 
     #[test]
     fn copies_and_closes() {
-        let (mut writer, mut pump, mut reader) = piped();
-        assert!(reads(&pump) && !writes(&pump));
-        writer.write_all(b"hello").unwrap();
-        assert_eq!(pump.fill().unwrap(), Filled::Bytes(5));
-        assert!(reads(&pump) && writes(&pump));
-        drop(writer);
-        assert_eq!(pump.fill().unwrap(), Filled::End);
-        assert!(!reads(&pump) && writes(&pump) && !pump.is_done());
-        assert_eq!(pump.drain().unwrap(), Drained::Bytes(5));
-        assert!(pump.is_done() && !pump.is_closed());
-        assert_eq!(pump.drain().unwrap(), Drained::Nothing);
+        in_time(|| {
+            let (mut writer, mut pump, mut reader) = piped();
+            assert!(reads(&pump) && !writes(&pump));
+            writer.write_all(b"hello").unwrap();
+            assert_eq!(pump.fill().unwrap(), Filled::Bytes(5));
+            assert!(reads(&pump) && writes(&pump));
+            drop(writer);
+            assert_eq!(pump.fill().unwrap(), Filled::End);
+            assert!(!reads(&pump) && writes(&pump) && !pump.is_done());
+            assert_eq!(pump.drain().unwrap(), Drained::Bytes(5));
+            assert!(pump.is_done() && !pump.is_closed());
+            assert_eq!(pump.drain().unwrap(), Drained::Nothing);
 
-        let mut text = String::new();
-        reader.read_to_string(&mut text).unwrap();
-        assert_eq!(text, "hello");
+            let mut text = String::new();
+            reader.read_to_string(&mut text).unwrap();
+            assert_eq!(text, "hello");
+        });
     }
 
     #[test]
     fn a_full_buffer_reads_no_more() {
-        let (from, to) = (std::fs::File::open("/dev/zero").unwrap(), pipe().unwrap());
-        let mut pump = Pump::new(from, to.1).unwrap();
-        while reads(&pump) {
+        in_time(|| {
+            let (from, to) = (std::fs::File::open("/dev/zero").unwrap(), pipe().unwrap());
+            let mut pump = Pump::new(from, to.1).unwrap();
+            while reads(&pump) {
+                assert!(matches!(pump.fill().unwrap(), Filled::Bytes(_)));
+            }
+            assert_eq!(pump.fill().unwrap(), Filled::Nothing);
+            assert_eq!(pump.buffer.capacity(), CAPACITY);
+            assert!(pump.buffered().len() <= CAPACITY);
+            // One write of PIPE_BUF after another, until there is room to read.
+            while !reads(&pump) {
+                assert_eq!(pump.drain().unwrap(), Drained::Bytes(PIPE_BUF));
+            }
             assert!(matches!(pump.fill().unwrap(), Filled::Bytes(_)));
-        }
-        assert_eq!(pump.fill().unwrap(), Filled::Nothing);
-        assert_eq!(pump.buffer.capacity(), CAPACITY);
-        assert!(pump.buffered().len() <= CAPACITY);
-        // One write of PIPE_BUF after another, until there is room to read.
-        while !reads(&pump) {
-            assert_eq!(pump.drain().unwrap(), Drained::Bytes(PIPE_BUF));
-        }
-        assert!(matches!(pump.fill().unwrap(), Filled::Bytes(_)));
-        assert_eq!(pump.buffer.capacity(), CAPACITY);
+            assert_eq!(pump.buffer.capacity(), CAPACITY);
+        });
     }
 
     #[test]
     fn a_closed_reader_ends_it() {
-        let (mut writer, mut pump, reader) = piped();
-        writer.write_all(b"x").unwrap();
-        pump.fill().unwrap();
-        drop(reader);
-        assert_eq!(pump.drain().unwrap(), Drained::Closed);
-        assert!(pump.is_done() && pump.is_closed());
-        assert!(!reads(&pump) && !writes(&pump));
-        // Its source is let go as well, so whoever writes there learns of it.
-        assert_eq!(writer.write(b"y").unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        in_time(|| {
+            let (mut writer, mut pump, reader) = piped();
+            writer.write_all(b"x").unwrap();
+            pump.fill().unwrap();
+            drop(reader);
+            assert_eq!(pump.drain().unwrap(), Drained::Closed);
+            assert!(pump.is_done() && pump.is_closed());
+            assert!(!reads(&pump) && !writes(&pump));
+            // Its source is let go as well, so whoever writes there learns of it.
+            assert_eq!(writer.write(b"y").unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        });
     }
 
     #[test]
     fn a_socket_is_shut_down_unless_it_is_kept() {
-        let (ours, mut peer) = UnixStream::pair().unwrap();
-        let (from, writer) = pipe().unwrap();
-        let mut kept = Pump::new(&from, &ours).unwrap().keep_open();
-        kept.finish();
-        let mut pump = Pump::new(&from, &ours).unwrap();
-        (&ours).write_all(b"still open").unwrap();
-        drop(writer);
-        assert_eq!(pump.fill().unwrap(), Filled::End);
-        let mut text = String::new();
-        peer.read_to_string(&mut text).unwrap();
-        assert_eq!(text, "still open");
-        // The other direction is open.
-        peer.write_all(b"x").unwrap();
-        (&ours).read_exact(&mut [0]).unwrap();
+        in_time(|| {
+            let (ours, mut peer) = UnixStream::pair().unwrap();
+            let (from, writer) = pipe().unwrap();
+            let mut kept = Pump::new(&from, &ours).unwrap().keep_open();
+            kept.finish();
+            let mut pump = Pump::new(&from, &ours).unwrap();
+            (&ours).write_all(b"still open").unwrap();
+            drop(writer);
+            assert_eq!(pump.fill().unwrap(), Filled::End);
+            let mut text = String::new();
+            peer.read_to_string(&mut text).unwrap();
+            assert_eq!(text, "still open");
+            // The other direction is open.
+            peer.write_all(b"x").unwrap();
+            (&ours).read_exact(&mut [0]).unwrap();
+        });
     }
 
     #[test]
     fn a_socket_that_blocks_is_never_waited_for() {
-        let (ours, _peer) = UnixStream::pair().unwrap();
-        let zero = std::fs::File::open("/dev/zero").unwrap();
-        let mut pump = Pump::new(zero, ours).unwrap();
-        for _ in 0..1000 {
-            pump.fill().unwrap();
-            if pump.drain().unwrap() == Drained::Nothing {
-                return;
+        in_time(|| {
+            let (ours, _peer) = UnixStream::pair().unwrap();
+            let zero = std::fs::File::open("/dev/zero").unwrap();
+            let mut pump = Pump::new(zero, ours).unwrap();
+            for _ in 0..1000 {
+                pump.fill().unwrap();
+                if pump.drain().unwrap() == Drained::Nothing {
+                    return;
+                }
             }
-        }
-        panic!("a socket that nobody reads takes for ever");
+            panic!("a socket that nobody reads takes for ever");
+        });
     }
 
     #[test]
     fn the_end_of_a_pty() {
-        let Pty { leader, follower } = pty();
-        let (_reader, to) = pipe().unwrap();
-        let mut pump = Pump::new(Nonblocking::set(leader).unwrap(), to).unwrap();
-        assert_eq!(pump.fill().unwrap(), Filled::Nothing);
-        rustix::io::write(&follower, b"last words").unwrap();
-        drop(follower);
-        assert_eq!(pump.fill().unwrap(), Filled::Bytes(10));
-        assert_eq!(pump.fill().unwrap(), Filled::End);
+        in_time(|| {
+            let Pty { leader, follower } = pty();
+            let (_reader, to) = pipe().unwrap();
+            let mut pump = Pump::new(Nonblocking::set(leader).unwrap(), to).unwrap();
+            assert_eq!(pump.fill().unwrap(), Filled::Nothing);
+            rustix::io::write(&follower, b"last words").unwrap();
+            drop(follower);
+            assert_eq!(pump.fill().unwrap(), Filled::Bytes(10));
+            assert_eq!(pump.fill().unwrap(), Filled::End);
+        });
     }
 
     #[test]
     fn a_terminal_that_hung_up_is_closed() {
-        let Pty { leader, follower } = pty();
-        let (from, _writer) = pipe().unwrap();
-        let mut pump = Pump::new(from, follower).unwrap();
-        drop(leader);
-        pump.push(b"x");
-        assert_eq!(pump.drain().unwrap(), Drained::Closed);
+        in_time(|| {
+            let Pty { leader, follower } = pty();
+            let (from, _writer) = pipe().unwrap();
+            let mut pump = Pump::new(from, follower).unwrap();
+            drop(leader);
+            pump.push(b"x");
+            assert_eq!(pump.drain().unwrap(), Drained::Closed);
+        });
     }
 
     #[test]
     fn transforms_and_flushes_at_the_end() {
-        let (mut writer, mut pump, mut reader) = piped();
-        let mut double = |bytes: &[u8], sink: &mut Vec<u8>| match bytes {
-            [] => sink.extend(b"."),
-            bytes => sink.extend(bytes.iter().flat_map(|&byte| [byte, byte])),
-        };
-        writer.write_all(b"ab").unwrap();
-        assert_eq!(pump.fill_with(&mut double).unwrap(), Filled::Bytes(2));
-        drop(writer);
-        assert_eq!(pump.fill_with(&mut double).unwrap(), Filled::End);
-        pump.push(b"!");
-        assert_eq!(pump.drain().unwrap(), Drained::Bytes(6));
-        let mut text = String::new();
-        reader.read_to_string(&mut text).unwrap();
-        assert_eq!(text, "aabb.!");
+        in_time(|| {
+            let (mut writer, mut pump, mut reader) = piped();
+            let mut double = |bytes: &[u8], sink: &mut Vec<u8>| match bytes {
+                [] => sink.extend(b"."),
+                bytes => sink.extend(bytes.iter().flat_map(|&byte| [byte, byte])),
+            };
+            writer.write_all(b"ab").unwrap();
+            assert_eq!(pump.fill_with(&mut double).unwrap(), Filled::Bytes(2));
+            drop(writer);
+            assert_eq!(pump.fill_with(&mut double).unwrap(), Filled::End);
+            pump.push(b"!");
+            assert_eq!(pump.drain().unwrap(), Drained::Bytes(6));
+            let mut text = String::new();
+            reader.read_to_string(&mut text).unwrap();
+            assert_eq!(text, "aabb.!");
+        });
     }
 }

@@ -88,21 +88,12 @@ impl<'fd> Pumps<'fd> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::in_time;
     use std::io::{Read, Write, pipe};
     use std::os::fd::OwnedFd;
     use std::os::unix::net::UnixStream;
     use std::process::{Command, Stdio};
-    use std::sync::mpsc;
     use std::thread;
-    use std::time::Duration;
-
-    /// Runs `work` in a thread of its own, and fails if it doesn't end.
-    #[track_caller]
-    fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-        let (sender, receiver) = mpsc::channel();
-        let _running = thread::spawn(move || sender.send(work()));
-        receiver.recv_timeout(Duration::from_secs(30)).expect("it failed, or was stuck for 30 s")
-    }
 
     /// Bytes without a short period, so that a missing or repeated part shows.
     fn noise(len: usize) -> Vec<u8> {

@@ -122,6 +122,7 @@ fn restore(tty: &OwnedFd, modes: &Termios) -> rustix::io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::in_time;
     use crate::{Pty, WindowSize};
     use rustix::termios::LocalModes;
     use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -192,13 +193,17 @@ mod tests {
 
     #[test]
     fn keeps_what_was_typed_ahead() {
-        let pty = pty();
-        rustix::io::write(&pty.leader, b"typed\n").unwrap();
-        let raw = RawMode::enter(&pty.follower).unwrap();
-        let mut bytes = [0; 16];
-        let n = rustix::io::read(&pty.follower, &mut bytes).unwrap();
-        assert_eq!(&bytes[..n], b"typed\n");
-        drop(raw);
+        in_time(|| {
+            let pty = pty();
+            rustix::io::write(&pty.leader, b"typed\n").unwrap();
+            // Until it has crossed the pty, there is nothing to lose.
+            crate::poll(&[crate::Interest::Read(pty.follower.as_fd())], None).unwrap();
+            let raw = RawMode::enter(&pty.follower).unwrap();
+            let mut bytes = [0; 16];
+            let n = rustix::io::read(&pty.follower, &mut bytes).unwrap();
+            assert_eq!(&bytes[..n], b"typed\n");
+            drop(raw);
+        });
     }
 
     #[test]

@@ -61,16 +61,39 @@ pub(super) fn supervise(job: &Job<'_>) -> ! {
     match start(job) {
         Ok(pid) => {
             Message::Started.send(job.channel);
-            if let Err(failure) = watch(job, pid) {
-                Message::Failed(failure).send(job.channel);
+            match watch(job, pid) {
+                Ok(()) => exit(0),
+                // The command ends with us, and how it would have ended is not known.
+                Err(_) => exit(125),
             }
         }
-        Err(failure) => Message::Failed(failure).send(job.channel),
+        Err(failure) => {
+            Message::Failed(failure).send(job.channel);
+            exit(125)
+        }
     }
-    exit(0)
+}
+
+/// The life of a process that is the command's alone: become it, or say why not.
+pub(super) fn run(job: &Job<'_>) -> ! {
+    let _no_unwind = NoUnwind;
+    // Out of the way of the streams.
+    // SAFETY: a system call on a number.
+    let channel = unsafe { libc::fcntl(job.channel.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 3) };
+    if channel < 0 {
+        Message::Failed(Failure::at(Step::STREAMS)(last_errno())).send(job.channel);
+        exit(125);
+    }
+    let failure = command(job.exec, job.streams);
+    // SAFETY: it was opened above and stays open until this process ends.
+    Message::Failed(failure).send(unsafe { BorrowedFd::borrow_raw(channel) });
+    exit(125)
 }
 
 fn start(job: &Job<'_>) -> Result<Pid, Failure> {
+    // A caller may ignore the end of its children, and so would we: no signal, and no status (wait(2), NOTES).
+    // SAFETY: a default action; there is no handler that could be unsound.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
     if let ChildStreams::Terminal(follower) = job.streams {
         rustix::process::setsid().map_err(Failure::at(Step::SESSION))?;
         rustix::process::ioctl_tiocsctty(follower).map_err(Failure::at(Step::SESSION))?;
@@ -116,22 +139,22 @@ extern "C" fn command_entry(shared: *mut c_void) -> i32 {
     let shared = shared.cast::<Shared<'_>>();
     // SAFETY: `fork_command` passed a pointer to its `Shared` and waits.
     let job = unsafe { (*shared).job };
-    let failure = command(job);
+    let failure = command(job.exec, job.streams);
     // SAFETY: as above; the parent reads it only when we are gone.
     unsafe { (&raw mut (*shared).failure).write_volatile(Some(failure)) };
     exit(127)
 }
 
 /// Becomes the command. Returns only if that failed.
-fn command(job: &Job<'_>) -> Failure {
-    match prepare(job) {
-        Ok(()) => execute(job.exec),
+pub(super) fn command(exec: &Exec, streams: ChildStreams<'_>) -> Failure {
+    match prepare(exec, streams) {
+        Ok(()) => execute(exec),
         Err(failure) => failure,
     }
 }
 
-fn prepare(job: &Job<'_>) -> Result<(), Failure> {
-    match job.streams {
+fn prepare(exec: &Exec, streams: ChildStreams<'_>) -> Result<(), Failure> {
+    match streams {
         ChildStreams::Terminal(follower) => {
             // A process group of its own in the foreground, its parent the session's leader: so ^Z stops it
             // (the kernel lets no orphaned process group stop) and the supervisor hears of it. All signals
@@ -145,10 +168,10 @@ fn prepare(job: &Job<'_>) -> Result<(), Failure> {
     }
     // Whatever the caller's program has open without close-on-exec stays out of the place.
     close_from(3, libc::CLOSE_RANGE_CLOEXEC).map_err(Failure::at(Step::STREAMS))?;
-    if let Some(identity) = &job.exec.identity {
+    if let Some(identity) = &exec.identity {
         identity.assume().map_err(Failure::at(Step::IDENTITY))?;
     }
-    if let Some(dir) = &job.exec.dir {
+    if let Some(dir) = &exec.dir {
         rustix::process::chdir(dir.as_c_str()).map_err(Failure::at(Step::DIRECTORY))?;
     }
     Ok(())
@@ -205,7 +228,8 @@ fn execute(exec: &Exec) -> Failure {
         // SAFETY: the pointers are null-terminated arrays of C strings that outlive the call.
         unsafe { libc::execve(path.as_ptr(), exec.argv.as_ptr(), exec.envp.as_ptr()) };
         match last_errno() {
-            Errno::NOENT | Errno::NOTDIR => {}
+            Errno::NOENT => {}
+            Errno::NOTDIR if exec.searched => {}
             // As in a shell: another one may be executable further on, but this is what will be told.
             Errno::ACCESS => errno = Errno::ACCESS,
             other => {

@@ -37,6 +37,8 @@ impl CStrings {
 pub struct Exec {
     /// The paths to try in order, as a search of `PATH` does.
     pub(super) candidates: Vec<CString>,
+    /// Whether they come of a search.
+    pub(super) searched: bool,
     pub(super) argv: CStrings,
     pub(super) envp: CStrings,
     pub(super) dir: Option<CString>,
@@ -65,6 +67,7 @@ impl Exec {
         };
         let envp = env.into_iter().map(variable).collect::<io::Result<_>>()?;
         Ok(Exec {
+            searched: !is_path(program),
             candidates,
             argv: CStrings::new(argv),
             envp: CStrings::new(envp),
@@ -89,8 +92,13 @@ impl Exec {
     }
 }
 
+/// Whether it is not looked up in `PATH`.
+fn is_path(program: &OsStr) -> bool {
+    program.as_bytes().contains(&b'/') || program.is_empty()
+}
+
 fn candidates(program: &OsStr, path: &OsStr) -> io::Result<Vec<CString>> {
-    if program.as_bytes().contains(&b'/') || program.is_empty() {
+    if is_path(program) {
         return Ok(vec![c_string("program", program)?]);
     }
     let join = |dir: &[u8]| {

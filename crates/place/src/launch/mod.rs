@@ -16,7 +16,7 @@ use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, socketpair};
-use rustix::process::{PidfdFlags, WaitId, WaitIdOptions, waitid};
+use rustix::process::{Signal, WaitId, WaitIdOptions, waitid};
 use thither_term::WindowSize;
 
 pub use exec::{DEFAULT_PATH, Exec, c_string};
@@ -70,17 +70,9 @@ pub unsafe fn launch(
     namespaces: u64,
     enter: &dyn Fn() -> std::result::Result<(), Failure>,
 ) -> std::result::Result<Supervisor, LaunchError> {
-    let (ours, theirs) =
-        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
-            .map_err(|errno| LaunchError::Fork(errno.into()))?;
-    let streams = match &plumbing.pty {
-        Some(pty) => ChildStreams::Terminal(pty.follower.as_fd()),
-        None => {
-            ChildStreams::Separate(plumbing.child.each_ref().map(|fd| fd.as_ref().map(AsFd::as_fd)))
-        }
-    };
-    let job = Job { exec, streams, channel: theirs.as_fd(), enter };
-    let pidfd = fork(namespaces, &job).map_err(LaunchError::Fork)?;
+    let (ours, theirs) = channel().map_err(LaunchError::Fork)?;
+    let job = Job { exec, streams: streams_of(plumbing), channel: theirs.as_fd(), enter };
+    let pidfd = fork(namespaces, &job, child::supervise).map_err(LaunchError::Fork)?;
     drop(theirs);
     let terminal = plumbing.pty.as_ref().map(|pty| pty.leader.try_clone());
     let mut supervisor = Supervisor {
@@ -98,11 +90,65 @@ pub unsafe fn launch(
     }
 }
 
+/// Starts `exec` with these streams as a child of ours, with nobody in between, and gives a pidfd of it.
+///
+/// # Errors
+/// See [`LaunchError`].
+pub(crate) fn spawn(exec: &Exec, plumbing: &Plumbing) -> std::result::Result<OwnedFd, LaunchError> {
+    let (ours, theirs) = channel().map_err(LaunchError::Fork)?;
+    let streams = streams_of(plumbing);
+    let job = Job { exec, streams, channel: theirs.as_fd(), enter: &|| Ok(()) };
+    let pidfd = fork(0, &job, child::run).map_err(LaunchError::Fork)?;
+    drop(theirs);
+    match Message::receive(ours.as_fd(), RecvFlags::empty()) {
+        // Its end was closed as the program was executed, or with the process.
+        Ok(None) => Ok(pidfd),
+        Ok(Some(Message::Failed(failure))) => {
+            let _ = wait_for(pidfd.as_fd(), WaitIdOptions::empty());
+            Err(LaunchError::Step(failure))
+        }
+        Ok(Some(_)) => Err(LaunchError::Fork(Errno::PROTO.into())),
+        Err(errno) => Err(LaunchError::Fork(errno.into())),
+    }
+}
+
+/// Becomes `exec` with these streams. Returns only if that failed, with the streams perhaps replaced already.
+pub(crate) fn replace(exec: &Exec, plumbing: &Plumbing) -> Failure {
+    child::command(exec, streams_of(plumbing))
+}
+
+fn channel() -> io::Result<(OwnedFd, OwnedFd)> {
+    let flags = SocketFlags::CLOEXEC;
+    Ok(socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?)
+}
+
+fn streams_of(plumbing: &Plumbing) -> ChildStreams<'_> {
+    match &plumbing.pty {
+        Some(pty) => ChildStreams::Terminal(pty.follower.as_fd()),
+        None => {
+            ChildStreams::Separate(plumbing.child.each_ref().map(|fd| fd.as_ref().map(AsFd::as_fd)))
+        }
+    }
+}
+
+/// How a child of ours ended; `None`, with `NOHANG`, if it has not.
+///
+/// # Errors
+/// `ECHILD` when this program ignores the end of its children, or something else in it waited for this one.
+pub(crate) fn wait_for(pidfd: BorrowedFd<'_>, options: WaitIdOptions) -> io::Result<Option<Exit>> {
+    let wait = || waitid(WaitId::PidFd(pidfd), options | WaitIdOptions::EXITED);
+    let status = crate::process::retry(wait)?;
+    Ok(status.map(|status| match status.terminating_signal() {
+        Some(signal) => Exit::Signal(signal),
+        None => Exit::Code(status.exit_status().unwrap_or(255)),
+    }))
+}
+
 /// Handlers of the caller's program are reset in the child; clone(2), Linux 5.5. (libc's constant overflows.)
 const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
 
-/// The supervisor's process, as a pidfd. All signals stay blocked in it.
-fn fork(namespaces: u64, job: &Job<'_>) -> io::Result<OwnedFd> {
+/// A new process that lives `life`, as a pidfd. All signals stay blocked in it.
+fn fork(namespaces: u64, job: &Job<'_>, life: fn(&Job<'_>) -> !) -> io::Result<OwnedFd> {
     let mut pidfd: i32 = -1;
     // SAFETY: plain data for which zeroes are valid.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
@@ -119,11 +165,11 @@ fn fork(namespaces: u64, job: &Job<'_>) -> io::Result<OwnedFd> {
         libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
     }
     // SAFETY: without CLONE_VM this is a fork: the child gets a copy of our memory and of this stack, and never
-    // returns from `supervise`, which keeps the contract of a fork in a threaded program.
+    // returns from `life`, which keeps the contract of a fork in a threaded program.
     let pid =
         unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<libc::clone_args>()) };
     if pid == 0 {
-        child::supervise(job);
+        life(job);
     }
     let error = io::Error::last_os_error();
     // SAFETY: as above.
@@ -147,18 +193,8 @@ impl Supervisor {
     /// Ends the supervisor, unless it has ended, and waits for it; how it ended.
     fn bury(&mut self) -> Exit {
         self.channel = None;
-        let status = crate::process::retry(|| {
-            waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED)
-        });
-        let exit = match status {
-            Ok(Some(status)) => match status.terminating_signal() {
-                Some(signal) => Exit::Signal(signal),
-                None => Exit::Code(status.exit_status().unwrap_or(255)),
-            },
-            // Only if somebody else in this program waited for it, against all custom.
-            Ok(None) | Err(_) => Exit::Code(255),
-        };
-        *self.exit.get_or_insert(exit)
+        let exit = wait_for(self.pidfd.as_fd(), WaitIdOptions::empty());
+        *self.exit.get_or_insert(exit.ok().flatten().unwrap_or(Exit::Code(255)))
     }
 
     fn unsupported(&self, action: &str) -> Error {
@@ -185,9 +221,11 @@ impl Control for Supervisor {
     }
 
     fn signal(&mut self, signal: i32) -> Result<()> {
-        let (Some(channel), Ok(byte)) = (&self.channel, u8::try_from(signal)) else {
-            return Ok(());
+        let byte = u8::try_from(signal).ok();
+        let Some(byte) = byte.filter(|_| Signal::from_named_raw(signal).is_some()) else {
+            return Err(self.unsupported(&format!("send signal {signal}")));
         };
+        let Some(channel) = &self.channel else { return Ok(()) };
         match rustix::net::send(channel, &[byte], SendFlags::NOSIGNAL) {
             // It is just ending.
             Ok(_) | Err(Errno::PIPE | Errno::CONNRESET) => Ok(()),
@@ -240,13 +278,4 @@ impl Control for Supervisor {
             _ => Err(self.unsupported("end the input of a program that reads keys one by one")),
         }
     }
-}
-
-/// A pidfd of a running child, for places that start it by other means.
-///
-/// # Errors
-/// As `pidfd_open(2)`.
-pub(crate) fn pidfd_of(pid: u32) -> io::Result<OwnedFd> {
-    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
-    Ok(rustix::process::pidfd_open(pid.ok_or(Errno::SRCH)?, PidfdFlags::empty())?)
 }

@@ -110,9 +110,9 @@ impl Message {
                 Ok((_, 0)) => Ok(None),
                 Ok((_, SIZE)) => Message::decode(bytes).map(Some).ok_or(Errno::PROTO),
                 Ok(_) => Err(Errno::PROTO),
-                Err(Errno::INTR) => continue,
-                // The supervisor was killed with something of ours unread.
-                Err(Errno::CONNRESET) => Ok(None),
+                // A reset says, once, that the other end was closed with something of ours unread. What it had
+                // sent before can still be received.
+                Err(Errno::INTR | Errno::CONNRESET) => continue,
                 Err(errno) => Err(errno),
             };
         }

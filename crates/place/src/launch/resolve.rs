@@ -123,20 +123,6 @@ impl Resolved {
         }
     }
 
-    /// The error for a start by other means, which tells only an error number for all of its steps.
-    pub fn start_error(&self, source: io::Error, files: &dyn Files) -> Error {
-        match source.raw_os_error() {
-            // execve(2) has EPERM for file capabilities only, the change of identity has it every time.
-            Some(libc::EPERM) if self.identity.is_some() => Error::Place {
-                action: self.become_user(),
-                place: files.place().to_owned(),
-                source: Box::new(source),
-                hint: Some(ONLY_ROOT.to_owned()),
-            },
-            _ => self.spawn_error(source, files),
-        }
-    }
-
     /// The error for a step of the launch itself; `None` for a step of the place's own.
     pub fn step_error(&self, failure: Failure, files: &dyn Files) -> Option<Error> {
         let source = io::Error::from(failure.errno);

@@ -44,7 +44,7 @@ fn check_in(folder: &str, command: Command, expected: Expect) {
 fn file(content: &str, mode: u32) -> (TempDir, String, Command) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file");
-    fs::write(&path, content).unwrap();
+    testkit::write_program(&path, content);
     fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
     let name = folder.path().to_str().unwrap().to_owned();
     (folder, name, Command::new(path))
@@ -52,30 +52,54 @@ fn file(content: &str, mode: u32) -> (TempDir, String, Command) {
 
 #[test]
 fn a_missing_program() {
-    check(Command::new("/no/such/program"), expect!["127 cannot run `/no/such/program` in `local:`: No such file or directory (os error 2)"]);
-    check(Command::new("nix-da").env("PATH", "/nowhere:/bin"), expect![[r#"
+    check(
+        Command::new("/no/such/program"),
+        expect![
+            "127 cannot run `/no/such/program` in `local:`: No such file or directory (os error 2)"
+        ],
+    );
+    check(
+        Command::new("nix-da").env("PATH", "/nowhere:/bin"),
+        expect![[r#"
         127 cannot run `nix-da` in `local:`: No such file or directory (os error 2)
-        hint: its PATH is `/nowhere:/bin`"#]]);
-    check(Command::new("nix-da").env_remove("PATH"), expect![[r#"
+        hint: its PATH is `/nowhere:/bin`"#]],
+    );
+    check(
+        Command::new("nix-da").env_remove("PATH"),
+        expect![[r#"
         127 cannot run `nix-da` in `local:`: No such file or directory (os error 2)
-        hint: its PATH is `/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`"#]]);
-    check(Command::new(""), expect![[r#"
+        hint: its PATH is `/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`"#]],
+    );
+    check(
+        Command::new(""),
+        expect![[r#"
         127 cannot run `` in `local:`: No such file or directory (os error 2)
-        hint: name a program"#]]);
-    check(Command::new("a\u{1b}[2Jb").env("PATH", "/nowhere"), expect![[r#"
+        hint: name a program"#]],
+    );
+    check(
+        Command::new("a\u{1b}[2Jb").env("PATH", "/nowhere"),
+        expect![[r#"
         127 cannot run `a\u{1b}[2Jb` in `local:`: No such file or directory (os error 2)
-        hint: its PATH is `/nowhere`"#]]);
+        hint: its PATH is `/nowhere`"#]],
+    );
 }
 
 #[test]
 fn not_executable() {
     let (_folder, name, command) = file("#!/bin/sh\n", 0o644);
-    check_in(&name, command, expect![[r#"
+    check_in(
+        &name,
+        command,
+        expect![[r#"
         126 cannot run `FOLDER/file` in `local:`: Permission denied (os error 13)
-        hint: it has no execute permission: `chmod +x` it, or start it by its interpreter"#]]);
-    check(Command::new("/usr"), expect![[r#"
+        hint: it has no execute permission: `chmod +x` it, or start it by its interpreter"#]],
+    );
+    check(
+        Command::new("/usr"),
+        expect![[r#"
         126 cannot run `/usr` in `local:`: Permission denied (os error 13)
-        hint: it is a directory; to start a shell there: `--dir`"#]]);
+        hint: it is a directory; to start a shell there: `--dir`"#]],
+    );
 }
 
 #[test]
@@ -85,49 +109,97 @@ fn not_executable_in_the_path_but_executable_further_on() {
     let path = format!("{}:/usr/bin:/bin", folder.path().display());
     assert_eq!(crate::printed(Command::new("true").env("PATH", &path)), "");
     fs::rename(folder.path().join("true"), folder.path().join("nix-da")).unwrap();
-    check_in(folder.path().to_str().unwrap(), Command::new("nix-da").env("PATH", path), expect!["126 cannot run `nix-da` in `local:`: Permission denied (os error 13)"]);
+    check_in(
+        folder.path().to_str().unwrap(),
+        Command::new("nix-da").env("PATH", path),
+        expect!["126 cannot run `nix-da` in `local:`: Permission denied (os error 13)"],
+    );
 }
 
 #[test]
 fn a_missing_interpreter() {
     let (_folder, name, command) = file("#!/no/such/interpreter\n", 0o755);
-    check_in(&name, command, expect![[r#"
+    check_in(
+        &name,
+        command,
+        expect![[r#"
         127 cannot run `FOLDER/file` in `local:`: No such file or directory (os error 2)
-        hint: the file is there; its interpreter or loader is not: see `file` or its `#!` line"#]]);
+        hint: the file is there; its interpreter or loader is not: see `file` or its `#!` line"#]],
+    );
 }
 
 #[test]
 fn neither_a_program_nor_a_script() {
     let (_folder, name, command) = file("echo hello\n", 0o755);
-    check_in(&name, command.clone(), expect![[r#"
+    check_in(
+        &name,
+        command.clone(),
+        expect![[r#"
         126 cannot run `FOLDER/file` in `local:`: Exec format error (os error 8)
-        hint: it is neither a program for this machine nor a script with a `#!` line"#]]);
+        hint: it is neither a program for this machine nor a script with a `#!` line"#]],
+    );
     if testkit::is_root() {
         // No sh comes in between for another user either.
         fs::set_permissions(&name, fs::Permissions::from_mode(0o755)).unwrap();
-        check_in(&name, command.user("12345:12345"), expect![""]);
+        check_in(
+            &name,
+            command.user("12345:12345"),
+            expect![[r#"
+            126 cannot run `FOLDER/file` in `local:`: Exec format error (os error 8)
+            hint: it is neither a program for this machine nor a script with a `#!` line"#]],
+        );
     }
 }
 
 #[test]
 fn a_path_through_a_file() {
     let (_folder, name, _) = file("", 0o755);
-    check_in(&name, Command::new(format!("{name}/file/x")), expect!["126 cannot run `FOLDER/file/x` in `local:`: Not a directory (os error 20)"]);
+    check_in(
+        &name,
+        Command::new(format!("{name}/file/x")),
+        expect!["126 cannot run `FOLDER/file/x` in `local:`: Not a directory (os error 20)"],
+    );
 }
 
 #[test]
 fn a_directory_that_is_none() {
     let (_folder, name, _) = file("", 0o644);
-    check_in(&name, Command::new("true").dir(format!("{name}/missing")), expect!["125 cannot change to the directory `FOLDER/missing` in `local:`: No such file or directory (os error 2)"]);
-    check_in(&name, Command::new("true").dir(format!("{name}/file")), expect!["125 cannot change to the directory `FOLDER/file` in `local:`: Not a directory (os error 20)"]);
+    check_in(
+        &name,
+        Command::new("true").dir(format!("{name}/missing")),
+        expect![
+            "125 cannot change to the directory `FOLDER/missing` in `local:`: No such file or directory (os error 2)"
+        ],
+    );
+    check_in(
+        &name,
+        Command::new("true").dir(format!("{name}/file")),
+        expect![
+            "125 cannot change to the directory `FOLDER/file` in `local:`: Not a directory (os error 20)"
+        ],
+    );
 }
 
 #[test]
 fn strings_with_a_nul() {
-    check(Command::new("a\0b"), expect![[r#"126 cannot run `a\u{0}b` in `local:`: nul byte found in provided data"#]]);
-    check(Command::new("true").arg("a\0b"), expect![""]);
-    check(Command::new("true").env("A", "a\0b"), expect![""]);
-    check(Command::new("true").dir("a\0b"), expect![""]);
+    check(
+        Command::new("a\0b"),
+        expect![[
+            r#"126 cannot run `a\u{0}b` in `local:`: the program `/root/.cargo/bin/a\u{0}b` has a NUL byte"#
+        ]],
+    );
+    check(
+        Command::new("true").arg("a\0b"),
+        expect![[r#"126 cannot run `true` in `local:`: the argument `a\u{0}b` has a NUL byte"#]],
+    );
+    check(
+        Command::new("true").env("A", "a\0b"),
+        expect![[r#"126 cannot run `true` in `local:`: the variable `A=a\u{0}b` has a NUL byte"#]],
+    );
+    check(
+        Command::new("true").dir("a\0b"),
+        expect![[r#"126 cannot run `true` in `local:`: the directory `a\u{0}b` has a NUL byte"#]],
+    );
 }
 
 #[test]
@@ -135,7 +207,8 @@ fn a_failed_start_leaves_nothing() {
     testkit::own_process!(|program| std::process::Command::new(program));
     let before = testkit::descriptors(std::process::id());
     for _ in 0..20 {
-        check(Command::new("true").dir("/no/such/dir"), expect![""]);
+        Local.spawn(&Command::new("true").dir("/no/such/dir")).unwrap_err();
+        Local.spawn(&Command::new("/no/such/program").terminal(SIZE)).unwrap_err();
     }
     assert_eq!(testkit::descriptors(std::process::id()), before);
     crate::isolation::assert_no_children();

@@ -49,7 +49,8 @@ fn no_other_descriptors() {
 #[track_caller]
 fn mask(status: &str, field: &str) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix(field));
-    u64::from_str_radix(line.expect(field).trim(), 16).unwrap()
+    // Without the real-time signals, of which the C library keeps some for itself.
+    u64::from_str_radix(line.expect(field).trim(), 16).unwrap() & 0x7fff_ffff
 }
 
 #[test]
@@ -69,16 +70,19 @@ fn signals_are_as_from_a_shell() {
 #[test]
 fn a_caller_that_ignores_the_end_of_its_children() {
     testkit::own_process!(|_| {
-        let mut sh = std::process::Command::new("sh");
-        let program = std::env::current_exe().unwrap();
-        sh.args(["-c", "trap '' CHLD; exec \"$0\" \"$@\""]).arg(program);
-        sh
+        let mut env = std::process::Command::new("env");
+        env.arg("--ignore-signal=CHLD").arg(std::env::current_exe().unwrap());
+        env
     });
     let chld = 1 << (17 - 1);
     let status = fs::read_to_string("/proc/self/status").unwrap();
     assert!(mask(&status, "SigIgn:") & chld != 0, "it is ignored, else this shows nothing");
     let mut term = Term::start(sh("exit 3").terminal(SIZE));
     assert_eq!(term.wait(), Exit::Code(3));
+    // Without a supervisor the kernel keeps no status, and nobody pretends to know one.
+    let mut process = Local.spawn(&sh("exit 3")).unwrap();
+    let waited = testkit::within_deadline("an error", move || process.wait());
+    assert_eq!(waited.unwrap_err().to_string(), "cannot wait for the command in `local:`");
 }
 
 #[test]
@@ -86,7 +90,6 @@ fn many_at_once_leave_nothing() {
     testkit::own_process!(|program| std::process::Command::new(program));
     // Its parts are opened at first use.
     Term::start(sh("exit 0").terminal(SIZE)).wait();
-    let threads_before = fs::read_dir("/proc/self/task").unwrap().count();
     let before = descriptors(std::process::id());
     std::thread::scope(|scope| {
         for thread in 0..8 {
@@ -111,6 +114,5 @@ fn many_at_once_leave_nothing() {
         }
     });
     assert_eq!(descriptors(std::process::id()), before);
-    assert_eq!(fs::read_dir("/proc/self/task").unwrap().count(), threads_before);
     assert_no_children();
 }

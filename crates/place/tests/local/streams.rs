@@ -1,7 +1,7 @@
 //! Without a terminal: streams, environment, directory, exits.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -148,9 +148,7 @@ fn an_environment() {
 fn the_program_is_looked_up_in_the_commands_path() {
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("only-there");
-    fs::write(&program, "#!/bin/sh\necho \"$0 $1\"\n").unwrap();
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    fs::set_permissions(&program, mode).unwrap();
+    testkit::write_program(&program, "#!/bin/sh\necho \"$0 $1\"\n");
     let mut path = OsString::from("/nowhere:");
     path.push(folder.path());
     let command = Command::new("only-there").arg("x").env("PATH", path);
@@ -189,9 +187,9 @@ fn signals() {
 fn what_needs_a_terminal_is_refused() {
     let mut process = Local.spawn(&sh("exit 0")).unwrap();
     let error = process.resize(WindowSize { cols: 1, rows: 1 }).unwrap_err();
-    assert_eq!(error.to_string(), "local: cannot resize a command without a terminal");
+    assert_eq!(error.to_string(), "`local:` cannot resize a command without a terminal");
     let error = process.signal(64).unwrap_err();
-    assert_eq!(error.to_string(), "local: cannot send signal 64");
+    assert_eq!(error.to_string(), "`local:` cannot send signal 64");
     wait(process);
 }
 

@@ -67,9 +67,8 @@ fn it_reads_in_the_foreground() {
 
 #[test]
 fn a_new_size_is_told() {
-    let mut term = start(
-        "trap 'stty size; kill $!; exit 7' WINCH; sleep 1000 & echo ready; wait; echo never",
-    );
+    let mut term =
+        start("trap 'stty size; kill $!; exit 7' WINCH; sleep 1000 & echo ready; wait; echo never");
     term.expect("ready\r\n");
     term.process.resize(WindowSize { cols: 132, rows: 43 }).unwrap();
     term.expect("43 132\r\n");
@@ -94,7 +93,7 @@ fn in_raw_mode_nothing_ends_the_input() {
     assert!(matches!(error, Error::Unsupported { .. }), "{error:?}");
     assert_eq!(
         error.to_string(),
-        "local: cannot end the input of a program that reads keys one by one"
+        "`local:` cannot end the input of a program that reads keys one by one"
     );
 }
 
@@ -137,7 +136,7 @@ fn a_signal_reaches_the_whole_group() {
 fn a_signal_without_a_name_is_refused() {
     let mut term = start("read line");
     let error = term.process.signal(64).unwrap_err();
-    assert_eq!(error.to_string(), "local: cannot send signal 64");
+    assert_eq!(error.to_string(), "`local:` cannot send signal 64");
     term.process.end_input().unwrap();
     assert_eq!(term.wait(), Exit::Code(1));
 }
@@ -145,7 +144,7 @@ fn a_signal_without_a_name_is_refused() {
 #[test]
 fn letting_go_hangs_up() {
     let marker = Marker::new();
-    let mut term = marked(&marker, "sleep 1000 & echo ready; cat");
+    let mut term = marked(&marker, "sleep 1000 & echo ready; cat; true");
     term.expect("ready");
     assert_eq!(marker.processes().len(), 3);
     drop(term);

@@ -1,5 +1,7 @@
 //! Other users on this machine.
 
+use std::os::unix::fs::PermissionsExt;
+
 use expect_test::expect;
 use testkit::{USER, as_user, is_root, skip};
 use thither_place::{Command, Local, Place, Stream, WindowSize};
@@ -24,15 +26,24 @@ fn check_refused(user: &str, expected: expect_test::Expect) {
 
 #[test]
 fn unknown_ones() {
-    check_refused("no-such-user", expect![[r#"
+    check_refused(
+        "no-such-user",
+        expect![[r#"
         125 cannot become `no-such-user` in `local:`: no user `no-such-user` in its passwd file
-        hint: Some("a numeric id, as `1000:1000`, needs no entry")"#]]);
-    check_refused("4000000000", expect![[r#"
+        hint: Some("a numeric id, as `1000:1000`, needs no entry")"#]],
+    );
+    check_refused(
+        "4000000000",
+        expect![[r#"
         125 cannot become `4000000000` in `local:`: user 4000000000 has no entry in its passwd file, so its group is unknown
-        hint: Some("name the group too: `4000000000:4000000000`")"#]]);
-    check_refused("0:no-such-group", expect![[r#"
+        hint: Some("name the group too: `4000000000:4000000000`")"#]],
+    );
+    check_refused(
+        "0:no-such-group",
+        expect![[r#"
         125 cannot become `0:no-such-group` in `local:`: no group `no-such-group` in its group file
-        hint: None"#]]);
+        hint: None"#]],
+    );
 }
 
 #[test]
@@ -59,7 +70,12 @@ fn an_ordinary_user_cannot_become_root() {
     if is_root() {
         skip!("root in a place without other users");
     }
-    check_refused("root", expect![""]);
+    check_refused(
+        "root",
+        expect![[r#"
+            125 cannot become user 0 and group 0 in `local:`: Operation not permitted (os error 1)
+            hint: Some("only root can become another user")"#]],
+    );
 }
 
 #[test]
@@ -98,9 +114,11 @@ fn the_directory_is_entered_as_the_user() {
     let folder = tempfile::tempdir().unwrap();
     let inner = folder.path().join("inner");
     std::fs::create_dir(&inner).unwrap();
+    std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o700)).unwrap();
     let command = Command::new("true").user(format!("{USER}:{USER}")).dir(inner);
     for command in [command.clone().stdin(Stream::Null), command.terminal(SIZE)] {
-        let error = Local.spawn(&command).expect_err("it runs in a folder that the user cannot reach");
+        let error =
+            Local.spawn(&command).expect_err("it runs in a folder that the user cannot reach");
         assert!(error.to_string().starts_with("cannot change to the directory"), "{error}");
     }
 }
@@ -113,7 +131,6 @@ fn a_directory_that_may_be_entered_but_not_listed() {
         command
     });
     let folder = tempfile::tempdir().unwrap();
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o311);
-    std::fs::set_permissions(folder.path(), mode).unwrap();
+    std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o311)).unwrap();
     assert_eq!(printed(Command::new("true").dir(folder.path())), "");
 }

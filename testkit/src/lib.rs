@@ -1,0 +1,28 @@
+//! What tests of terminals and places need, with real peers and no mocks.
+//!
+//! - [`Session`] drives a program in a pty, [`Tmux`] in a whole terminal emulator.
+//! - [`BusyboxRoot`] is a root file system to enter; [`as_user`] gives up the rights of root.
+//! - [`own_process!`] gives a test a process of its own, [`within_deadline`] gives up on what waits for ever.
+//! - [`Marker`], [`descriptors`] and [`mounts`] find what was left behind.
+//! - [`skip!`] says aloud that a test cannot run here.
+//!
+//! Every wait has a deadline ([`DEADLINE`]) and a test that reaches it fails with what was seen until then. Functions
+//! panic on failure, at the line of the test, unless they return a `Result`; those return the reason for a skip.
+
+mod alone;
+mod modes;
+mod root;
+mod session;
+mod skip;
+mod tmux;
+mod user;
+mod watch;
+
+pub use alone::{rerun, within_deadline};
+pub use modes::Modes;
+pub use root::{BusyboxRoot, write_program};
+pub use session::{PROMPT, Session};
+pub use skip::record_skip;
+pub use tmux::Tmux;
+pub use user::{PublicCopy, USER, as_user, is_root};
+pub use watch::{DEADLINE, Marker, descriptors, find_program, mounts, wait_until};
