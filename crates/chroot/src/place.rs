@@ -72,6 +72,15 @@ impl Chroot {
                 .is_dir()
                 .map_err(|source| self.failed(format!("mount {}", describe(mount)), source))?;
             let Some(is_dir) = is_dir else { continue };
+            if let Some(inside) = self.shown_by_earlier(index, mount) {
+                // What will be there is what the earlier mount shows, and not the root's to change.
+                if inside.is_dir() == is_dir && inside.exists() {
+                    planned.push(plan_mount(index, mount).map_err(|e| self.failed("mount", e))?);
+                } else {
+                    tracing::debug!(mount = describe(mount), missing = ?inside, "left out");
+                }
+                continue;
+            }
             match points.ensure(root, mount.destination, is_dir) {
                 Ok(()) => planned
                     .push(plan_mount(index, mount).map_err(|error| self.failed("mount", error))?),
@@ -88,6 +97,12 @@ impl Chroot {
         }
         points.ready().map_err(|source| self.failed("keep a record of mount points", source))?;
         Ok((planned, points))
+    }
+
+    /// The file on this machine that an earlier bind mount will show at a mount's destination, if one does.
+    fn shown_by_earlier(&self, index: u16, mount: &Mount) -> Option<PathBuf> {
+        let earlier = self.mounts.iter().take(index.into()).rev();
+        earlier.filter_map(|earlier| earlier.shows(mount.destination)).next()
     }
 
     fn launch_error(&self, error: LaunchError, resolved: &Resolved, root: &Root) -> Error {

@@ -1,6 +1,6 @@
 //! What is to be mounted.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What a mount shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +51,13 @@ const fn new(kind: &'static str, data: Option<&'static str>, destination: &'stat
 }
 
 impl Mount {
+    /// The file on this machine that is seen at a path inside because of this mount.
+    pub(crate) fn shows(&self, path: &str) -> Option<PathBuf> {
+        let Source::Bind { path: source, .. } = self.source else { return None };
+        let rest = Path::new(path).strip_prefix(self.destination).ok()?;
+        (!rest.as_os_str().is_empty()).then(|| Path::new(source).join(rest))
+    }
+
     /// Whether it is left out if it cannot be had.
     pub(crate) fn is_optional(&self) -> bool {
         matches!(self.source, Source::Bind { optional: true, .. })
