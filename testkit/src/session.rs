@@ -15,7 +15,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{Winsize, tcgetpgrp, tcsetwinsize};
 
-use crate::watch::all_processes;
+use crate::watch::{all_processes, kill};
 use crate::{DEADLINE, Modes};
 
 /// The prompt of [`Session::shell`]. The echo of what is typed does not contain it.
@@ -279,9 +279,7 @@ impl Drop for Session {
     fn drop(&mut self) {
         let session = self.child.id();
         for pid in all_processes(|process| session_of(process) == Some(session)) {
-            if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-                let _ = kill_process(pid, Signal::KILL);
-            }
+            kill(pid);
         }
         let _ = self.child.wait();
     }

@@ -8,6 +8,8 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 /// How long a test waits for something that must happen: long enough for a loaded machine with two cores.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -79,7 +81,10 @@ pub fn mounts() -> Vec<String> {
 /// A mark in the environment of a command, by which every process that comes of it is found again: environments
 /// are inherited across fork, exec, sessions and namespaces, parents are not.
 #[derive(Debug)]
-pub struct Marker(String);
+pub struct Marker {
+    /// A variable's name, so that one mark does not cover another.
+    variable: String,
+}
 
 impl Marker {
     /// A mark that no other process bears.
@@ -88,29 +93,44 @@ impl Marker {
     pub fn new() -> Marker {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let n = NEXT.fetch_add(1, Ordering::Relaxed);
-        Marker(format!("{}.{n}", std::process::id()))
+        Marker { variable: format!("THITHER_MARK_{}_{n}", std::process::id()) }
     }
 
     /// Marks a command.
     pub fn mark<'a>(&self, command: &'a mut Command) -> &'a mut Command {
-        let (name, value) = self.variable();
-        command.env(name, value)
+        command.env(&self.variable, "1")
     }
 
     /// The mark as a variable, for commands of other types.
     #[must_use]
-    pub fn variable(&self) -> (&'static str, &str) {
-        ("THITHER_MARK", &self.0)
+    pub fn variable(&self) -> (&str, &str) {
+        (&self.variable, "1")
     }
 
     /// The processes that bear the mark, without zombies, in order. Only root sees those of other users.
     #[must_use]
     pub fn processes(&self) -> Vec<u32> {
-        let mark = format!("THITHER_MARK={}", self.0);
+        let mark = format!("{}=1", self.variable);
         all_processes(|process| {
             let environment = fs::read(process.join("environ")).unwrap_or_default();
             environment.split(|&byte| byte == 0).any(|variable| variable == mark.as_bytes())
         })
+    }
+
+    /// Waits until no process bears the mark, and kills those that still do at the `deadline`. Returns their ids and
+    /// command lines.
+    #[must_use]
+    pub fn survivors(&self, deadline: Duration) -> Vec<String> {
+        let end = Instant::now() + deadline;
+        loop {
+            let left = self.processes();
+            if left.is_empty() || Instant::now() >= end {
+                let survivors = left.iter().map(|&pid| describe(pid)).collect();
+                left.into_iter().for_each(kill);
+                return survivors;
+            }
+            pause();
+        }
     }
 
     /// Waits until no process bears the mark.
@@ -119,18 +139,8 @@ impl Marker {
     /// When one is still there at the [`DEADLINE`], with its command line.
     #[track_caller]
     pub fn assert_gone(&self) {
-        let end = Instant::now() + DEADLINE;
-        loop {
-            let left = self.processes();
-            if left.is_empty() {
-                return;
-            }
-            if Instant::now() >= end {
-                let lines: Vec<String> = left.iter().map(|&pid| describe(pid)).collect();
-                panic!("processes left behind after {DEADLINE:?}: {}", lines.join("; "));
-            }
-            pause();
-        }
+        let survivors = self.survivors(DEADLINE);
+        assert!(survivors.is_empty(), "left behind after {DEADLINE:?}: {}", survivors.join("; "));
     }
 }
 
@@ -148,6 +158,13 @@ pub(crate) fn all_processes(wanted: impl Fn(&Path) -> bool) -> Vec<u32> {
     found
 }
 
+/// Kills a process, if it still exists.
+pub(crate) fn kill(pid: u32) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        let _ = kill_process(pid, Signal::KILL);
+    }
+}
+
 fn describe(pid: u32) -> String {
     let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let words: Vec<_> = line
@@ -161,6 +178,7 @@ fn describe(pid: u32) -> String {
 mod tests {
     use std::fs::File;
     use std::os::fd::AsRawFd;
+    use std::os::unix::process::ExitStatusExt;
     use std::panic::catch_unwind;
     use std::process::Stdio;
 
@@ -214,5 +232,19 @@ mod tests {
         drop(child.stdin.take());
         child.wait().unwrap();
         marker.assert_gone();
+    }
+
+    #[test]
+    fn survivors_are_named_and_killed() {
+        let (outer, inner) = (Marker::new(), Marker::new());
+        let mut command = Command::new("cat");
+        let mut child = inner.mark(outer.mark(&mut command)).stdin(Stdio::piped()).spawn().unwrap();
+        let id = child.id();
+        wait_until(DEADLINE, "cat", || describe(id).ends_with(" cat"));
+        assert_eq!(inner.processes(), [id]);
+        assert_eq!(outer.survivors(Duration::ZERO), [format!("{id} cat")]);
+        drop(child.stdin.take());
+        assert_eq!(child.wait().unwrap().signal(), Some(9));
+        assert_eq!(outer.survivors(Duration::ZERO), [""; 0]);
     }
 }

@@ -58,8 +58,7 @@ fn join(there: &There, mut command: Command) -> Result<u8, Failure> {
     let address = Address::parse(&there.place)?;
     let place = address.connect()?;
     tracing::debug!(place = %address, program = %quoted(command.name()), "start");
-    let process = place.spawn(&command)?;
-    let ending = interact(process, &Interact::default())?;
+    let ending = interact(place.as_ref(), &command, &Interact::default())?;
     tracing::debug!(?ending, "end");
     Ok(match ending {
         Ending::Exited(exit) => exit.shell_code(),

@@ -350,7 +350,9 @@ fn nothing_inside_a_root_types_into_the_terminal() {
     let perl = format!("perl -e '{script}'");
     let mut user = User::new();
     if !user.says(&perl).contains("typed") {
-        skip!("the kernel refuses TIOCSTI to everybody (dev.tty.legacy_tiocsti), or there is no perl");
+        skip!(
+            "the kernel refuses TIOCSTI to everybody (dev.tty.legacy_tiocsti), or there is no perl"
+        );
     }
     let refused = "refused Operation not permitted";
     assert_eq!(user.says(&format!("$T run chroot:/ {perl}")), refused);

@@ -3,7 +3,13 @@
 mod report;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Write};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
+
+use testkit::{DEADLINE, Marker};
 
 use self::report::{Counts, Minimum, Report};
 use crate::{Result, Verdict, cargo, flag, names, peers};
@@ -22,11 +28,19 @@ pub(crate) fn run(args: &[String]) -> Result<Verdict> {
     let mut report = Report::new(&cargo::build(cargo::cargo().args(TESTS).arg("--no-run"))?);
     let folder = tempfile::tempdir().map_err(|error| format!("no temporary folder: {error}"))?;
     let skips = folder.path().join("skips");
-    let succeeded = stream(
-        cargo::cargo().args(TESTS).arg("--").args(&filters).env("THITHER_SKIPS", &skips),
-        &mut std::io::stdout().lock(),
-        |line| report.line(line),
-    )?;
+    let marker = Marker::new();
+    let mut command = cargo::cargo();
+    command.args(TESTS).arg("--").args(&filters).env("THITHER_SKIPS", &skips);
+    let result = stream(marker.mark(&mut command), SILENCE, &mut io::stdout().lock(), |line| {
+        report.line(line);
+    });
+    // After a silence, whatever hangs is still there.
+    let patience = if result.is_ok() { DEADLINE } else { Duration::ZERO };
+    report.left_behind(marker.survivors(patience));
+    let succeeded = result.unwrap_or_else(|error| {
+        report.complain(error);
+        false
+    });
     report.skips(&fs::read_to_string(&skips).unwrap_or_default());
     report.finish(succeeded);
 
@@ -58,44 +72,94 @@ pub(crate) fn run(args: &[String]) -> Result<Verdict> {
 /// The same for the build and for the run, so that the second builds nothing.
 const TESTS: [&str; 3] = ["test", "--workspace", "--no-fail-fast"];
 
+/// How long nothing may be said: longer than the deadlines of all waits in one test.
+const SILENCE: Duration = Duration::from_secs(300);
+
+/// What [`stream`] waits for.
+enum Event {
+    Line(Vec<u8>),
+    Ended(io::Result<ExitStatus>),
+}
+
 /// Runs a command with both of its streams in one pipe, so that cargo's lines and those of the tests keep their
 /// order; shows each line and passes it on. Whether the command succeeded.
+///
+/// Ends with the command, even if something that it left behind still has the pipe open, or after `silence`.
 fn stream(
-    command: &mut std::process::Command,
+    command: &mut Command,
+    silence: Duration,
     show: &mut impl Write,
     mut each: impl FnMut(&str),
 ) -> Result<bool> {
-    let failed = |error| format!("cannot run {command:?}: {error}");
-    let (reader, writer) = std::io::pipe().map_err(failed)?;
+    let failed = |error: io::Error| format!("cannot run the tests: {error}");
+    let (reader, writer) = io::pipe().map_err(failed)?;
     let stderr = writer.try_clone().map_err(failed)?;
-    let failed = |error| format!("cannot run the tests: {error}");
-    command.env("CARGO_TERM_COLOR", "never").stdout(writer).stderr(stderr);
+    command.env("CARGO_TERM_COLOR", "never").stdin(Stdio::null()).stdout(writer).stderr(stderr);
     let mut child = command.spawn().map_err(failed)?;
     // The command keeps the writing end until it is given other streams.
-    command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
-    let mut reader = BufReader::new(reader);
-    let mut line = Vec::new();
-    while reader.read_until(b'\n', &mut line).map_err(failed)? > 0 {
-        show.write_all(&line).map_err(failed)?;
-        each(String::from_utf8_lossy(&line).trim_end());
-        line.clear();
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+
+    let (events, received) = channel();
+    let lines = events.clone();
+    thread::spawn(move || {
+        let mut reader = BufReader::new(reader);
+        let mut line = Vec::new();
+        while reader.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+            let _ = lines.send(Event::Line(std::mem::take(&mut line)));
+        }
+    });
+    thread::spawn(move || events.send(Event::Ended(child.wait())));
+
+    let mut patience = silence;
+    let mut status = None;
+    loop {
+        match received.recv_timeout(patience) {
+            Ok(Event::Line(line)) => {
+                show.write_all(&line).map_err(failed)?;
+                each(String::from_utf8_lossy(&line).trim_end());
+            }
+            Ok(Event::Ended(ended)) => {
+                status = Some(ended.map_err(failed)?);
+                // What it wrote is in the pipe already; only the reader has to come to it.
+                patience = patience.min(Duration::from_secs(1));
+            }
+            Err(_) => break,
+        }
     }
-    Ok(child.wait().map_err(failed)?.success())
+    match status {
+        Some(status) => Ok(status.success()),
+        None => Err(format!("nothing was said for {silence:?}")),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn sh(script: &str, silence: Duration) -> (Result<bool>, Vec<String>) {
+        let (mut lines, mut shown) = (Vec::new(), Vec::new());
+        let marker = Marker::new();
+        let mut command = Command::new("sh");
+        marker.mark(command.args(["-c", script]));
+        let result = stream(&mut command, silence, &mut shown, |line| lines.push(line.to_owned()));
+        let _ = marker.survivors(Duration::ZERO);
+        assert_eq!(String::from_utf8(shown).unwrap().lines().collect::<Vec<_>>(), lines);
+        (result, lines)
+    }
+
     #[test]
     fn both_streams_keep_their_order() {
-        let (mut lines, mut shown) = (Vec::new(), Vec::new());
-        let script = "echo one; echo two >&2; echo three; exit 1";
-        let mut command = std::process::Command::new("sh");
-        command.args(["-c", script]);
-        let result = stream(&mut command, &mut shown, |line| lines.push(line.to_owned()));
+        let (result, lines) = sh("echo one; echo two >&2; echo three; exit 1", SILENCE);
         assert_eq!(result, Ok(false));
-        assert_eq!(shown, b"one\ntwo\nthree\n");
         assert_eq!(lines, ["one", "two", "three"]);
+    }
+
+    #[test]
+    fn what_keeps_the_pipe_open_or_says_nothing_ends_too() {
+        let (result, lines) = sh("sleep 1000 & echo one", SILENCE);
+        assert_eq!(result, Ok(true));
+        assert_eq!(lines, ["one"]);
+        let (result, _) = sh("sleep 1000", Duration::from_millis(1));
+        assert_eq!(result, Err("nothing was said for 1ms".into()));
     }
 }

@@ -129,6 +129,17 @@ impl Report {
         }
     }
 
+    /// Takes note of processes that outlived the tests.
+    pub(super) fn left_behind(&mut self, processes: Vec<String>) {
+        let complaints = processes.into_iter().map(|it| format!("a process was left behind: {it}"));
+        self.complaints.extend(complaints);
+    }
+
+    /// Takes note of something wrong with the whole run.
+    pub(super) fn complain(&mut self, what: String) {
+        self.complaints.push(what);
+    }
+
     fn died(&mut self) {
         if let Some(suite) = self.current.take().filter(|_| !self.has_result) {
             self.complaints.push(format!("{suite} ended without a result"));

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use thither_term::signals::{Received, Sender};
 use thither_term::{Interest, Signals, poll};
 
-use crate::{Control, Error, Event, Exit, Process, Result, WindowSize};
+use crate::{Command, Control, Error, Event, Exit, Place, Process, Result, Streams, WindowSize};
 
 /// How long a process may take to end after it was asked to, before it is hung up, and again before it is killed.
 pub const GRACE: Duration = Duration::from_secs(1);
@@ -52,23 +52,40 @@ pub enum Ending {
     Signalled(i32),
 }
 
-/// Joins descriptors 0 and 1 of this program to the process's terminal until it ends, or the user leaves. A
-/// process without a terminal of its own is waited for, and signals are passed on to it.
+/// Starts a command, and joins descriptors 0 and 1 of this program to its terminal until it ends, or the user leaves.
+/// A command without a terminal of its own is waited for, and signals are passed on to it.
+///
+/// Signals are received from before the start, so that none is lost on the way.
 ///
 /// # Errors
-/// [`Error::Terminal`] when the user's terminal cannot be used, [`Error::Disconnected`] when the way to the
-/// process is lost.
-pub fn interact(mut process: Process, options: &Interact) -> Result<Ending> {
-    let terminal = process.terminal.take();
+/// Those of [`Place::spawn`]; [`Error::Terminal`] when the user's terminal cannot be used,
+/// [`Error::Disconnected`] when the way to the process is lost.
+pub fn interact(place: &dyn Place, command: &Command, options: &Interact) -> Result<Ending> {
+    let signals = signals(matches!(command.streams, Streams::Terminal(_)))?;
+    join(place.spawn(command)?, &signals, options)
+}
+
+/// As [`interact`], with a process that runs already.
+///
+/// # Errors
+/// As [`interact`].
+pub fn attach(process: Process, options: &Interact) -> Result<Ending> {
+    let signals = signals(process.terminal.is_some())?;
+    join(process, &signals, options)
+}
+
+fn signals(terminal: bool) -> Result<Signals> {
     let mut wanted = vec![libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
-    if terminal.is_some() {
+    if terminal {
         wanted.extend([libc::SIGWINCH, libc::SIGTSTP, libc::SIGCONT]);
     }
-    let signals = Signals::on(wanted)
-        .map_err(|source| Error::Terminal { action: "receive the signals", source })?;
-    match terminal {
-        Some(terminal) => session::Session::new(process, terminal, options)?.run(&signals),
-        None => follow(process, &signals),
+    Signals::on(wanted).map_err(|source| Error::Terminal { action: "receive the signals", source })
+}
+
+fn join(mut process: Process, signals: &Signals, options: &Interact) -> Result<Ending> {
+    match process.terminal.take() {
+        Some(terminal) => session::Session::new(process, terminal, options)?.run(signals),
+        None => follow(process, signals),
     }
 }
 

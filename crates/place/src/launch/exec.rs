@@ -60,10 +60,13 @@ impl Exec {
         let candidates = candidates(program, path.unwrap_or(OsStr::new(DEFAULT_PATH)))?;
         let argv = [argv0].into_iter().chain(args.iter().map(OsString::as_os_str));
         let argv = argv.map(|arg| c_string("argument", arg)).collect::<io::Result<_>>()?;
-        let variable = |(mut name, value): (OsString, OsString)| {
-            name.push("=");
-            name.push(value);
-            c_string("variable", &name)
+        let variable = |(name, value): (OsString, OsString)| {
+            let mut text = name.clone();
+            text.push("=");
+            text.push(value);
+            // The value may be a secret.
+            let nul = || nul_error(format!("the variable {} or its value", quoted(&name)));
+            CString::new(text.into_vec()).map_err(|_| nul())
         };
         let envp = env.into_iter().map(variable).collect::<io::Result<_>>()?;
         Ok(Exec {
@@ -101,10 +104,11 @@ fn candidates(program: &OsStr, path: &OsStr) -> io::Result<Vec<CString>> {
     if is_path(program) {
         return Ok(vec![c_string("program", program)?]);
     }
+    let program = c_string("program", program)?;
     let join = |dir: &[u8]| {
         // An empty part of PATH is the working directory (POSIX, 8.3).
         let dir = if dir.is_empty() { b"." } else { dir };
-        c_string("program", &OsString::from_vec([dir, b"/", program.as_bytes()].concat()))
+        c_string("PATH", &OsString::from_vec([dir, b"/", program.as_bytes()].concat()))
     };
     path.as_bytes().split(|&byte| byte == b':').map(join).collect()
 }
@@ -114,10 +118,11 @@ fn candidates(program: &OsStr, path: &OsStr) -> io::Result<Vec<CString>> {
 /// # Errors
 /// `InvalidInput` when it has a NUL.
 pub fn c_string(what: &str, text: &OsStr) -> io::Result<CString> {
-    CString::new(text.as_bytes()).map_err(|_| {
-        let text = format!("the {what} {} has a NUL byte", quoted(text));
-        io::Error::new(io::ErrorKind::InvalidInput, text)
-    })
+    CString::new(text.as_bytes()).map_err(|_| nul_error(format!("the {what} {}", quoted(text))))
+}
+
+fn nul_error(what: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, format!("{what} has a NUL byte"))
 }
 
 #[cfg(test)]

@@ -184,9 +184,7 @@ fn a_directory_that_is_none() {
 fn strings_with_a_nul() {
     check(
         Command::new("a\0b"),
-        expect![[
-            r#"126 cannot run `a\u{0}b` in `local:`: the program `/root/.cargo/bin/a\u{0}b` has a NUL byte"#
-        ]],
+        expect![[r#"126 cannot run `a\u{0}b` in `local:`: the program `a\u{0}b` has a NUL byte"#]],
     );
     check(
         Command::new("true").arg("a\0b"),
@@ -194,7 +192,7 @@ fn strings_with_a_nul() {
     );
     check(
         Command::new("true").env("A", "a\0b"),
-        expect![[r#"126 cannot run `true` in `local:`: the variable `A=a\u{0}b` has a NUL byte"#]],
+        expect!["126 cannot run `true` in `local:`: the variable `A` or its value has a NUL byte"],
     );
     check(
         Command::new("true").dir("a\0b"),

@@ -173,7 +173,7 @@ fn a_login_shell_knows_that_it_is_one() {
 
 #[test]
 fn signals() {
-    let mut process = Local.spawn(&sh("sleep 1000").stdin(Stream::Null)).unwrap();
+    let mut process = Local.spawn(&Command::new("sleep").arg("1000")).unwrap();
     assert_eq!(process.control.event().unwrap(), None);
     process.signal(15).unwrap();
     let (exit, mut process) = within_deadline("the end", move || (process.wait(), process));

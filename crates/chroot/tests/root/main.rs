@@ -1,0 +1,140 @@
+//! Another root, against the real kernel: as root, and as an ordinary user.
+
+mod enter;
+mod errors;
+mod faults;
+mod hostile;
+mod many;
+mod mount_points;
+
+use std::path::{Path, PathBuf};
+
+use testkit::{BusyboxRoot, within_deadline};
+use thither_chroot::Chroot;
+use thither_place::{Command, Exit, Output, Place, Process};
+
+/// The root file system that a test needs, or a skip of it.
+macro_rules! busybox_root {
+    () => {
+        match testkit::BusyboxRoot::new() {
+            Ok(root) => root,
+            Err(reason) => testkit::skip!("{reason}"),
+        }
+    };
+}
+
+/// Goes on as an ordinary user, in a process of its own.
+macro_rules! as_ordinary_user {
+    () => {
+        testkit::own_process!(|program| {
+            let mut command = std::process::Command::new(program);
+            testkit::as_user(&mut command);
+            command
+        });
+        if rustix::process::geteuid().is_root() {
+            testkit::skip!("root in a place without other users");
+        }
+    };
+}
+
+/// Skips what only root can do.
+macro_rules! only_root {
+    () => {
+        if !testkit::is_root() {
+            testkit::skip!("it is about root");
+        }
+    };
+}
+
+pub(crate) use {as_ordinary_user, busybox_root, only_root};
+
+fn sh(script: &str) -> Command {
+    Command::new("/bin/sh").args(["-c", script])
+}
+
+#[track_caller]
+fn spawn(root: &BusyboxRoot, command: Command) -> Process {
+    let place = Chroot::new(root.path());
+    within_deadline("the command's start", move || place.spawn(&command)).unwrap()
+}
+
+#[track_caller]
+fn wait(mut process: Process) -> Exit {
+    within_deadline("the command's end", move || process.wait()).unwrap()
+}
+
+#[track_caller]
+fn output(root: &BusyboxRoot, command: Command) -> Output {
+    let place = Chroot::new(root.path());
+    within_deadline("the command's output", move || place.output(&command)).unwrap()
+}
+
+/// What a script prints that succeeds and prints nothing on standard error.
+#[track_caller]
+fn printed(root: &BusyboxRoot, script: &str) -> String {
+    let output = output(root, sh(script));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.exit, &*stderr), (Exit::Code(0), ""), "after {text:?}");
+    text
+}
+
+/// A line of a process's output, read byte by byte.
+#[track_caller]
+fn line(process: &Process) -> String {
+    let stdout = process.stdout.as_ref().unwrap().try_clone().unwrap();
+    within_deadline("a line", move || {
+        let mut line = Vec::new();
+        let mut byte = [0];
+        while rustix::io::read(&stdout, &mut byte).unwrap() == 1 && byte != *b"\n" {
+            line.push(byte[0]);
+        }
+        String::from_utf8(line).unwrap()
+    })
+}
+
+/// The record of a root's mount points.
+fn record(root: &Path) -> PathBuf {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = std::fs::metadata(root).unwrap();
+    let folder = match testkit::is_root() {
+        true => PathBuf::from("/run/thither"),
+        false => match std::env::var_os("XDG_RUNTIME_DIR") {
+            Some(folder) => Path::new(&folder).join("thither"),
+            None => format!("/tmp/thither-{}", rustix::process::geteuid().as_raw()).into(),
+        },
+    };
+    folder.join(format!("root-{:x}-{:x}", metadata.dev(), metadata.ino()))
+}
+
+/// Every path below a folder with its kind, in order; links are not followed.
+fn listing(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut todo = vec![folder.to_path_buf()];
+    while let Some(folder) = todo.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let entry = entry.unwrap();
+            let kind = entry.file_type().unwrap();
+            found.push(format!("{:?} {kind:?}", entry.path()));
+            if kind.is_dir() {
+                todo.push(entry.path());
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The lines of our mount table that name a path or something below it.
+fn mounts_below(path: &Path) -> Vec<String> {
+    let path = path.to_str().unwrap();
+    testkit::mounts().into_iter().filter(|line| line.contains(path)).collect()
+}
+
+/// Nothing is left of uses of this root: no mount, no record, and only these paths.
+#[track_caller]
+fn assert_clean(root: &Path, before: &[String]) {
+    assert_eq!(listing(root), before);
+    assert_eq!(mounts_below(root), [""; 0]);
+    assert!(!record(root).exists(), "{:?} is left", record(root));
+}
