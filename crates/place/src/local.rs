@@ -39,30 +39,6 @@ impl Place for Local {
     }
 }
 
-impl Local {
-    /// Becomes the command: nothing of this program stays between it and its caller. Returns only if that fails.
-    ///
-    /// # Errors
-    /// As [`spawn`](Place::spawn), with the standard streams perhaps replaced already; [`Error::Unsupported`] for a
-    /// terminal or pipes, which need somebody at the other end.
-    pub fn exec(&self, command: &Command) -> Error {
-        let files = Host { user: command.user.as_deref() };
-        let prepared = Prepared::new(command, &files).and_then(|prepared| {
-            match prepared.plumbing.pty.is_some() || prepared.plumbing.has_pipes() {
-                true => Err(unsupported("become a command that needs us for its streams")),
-                false => Ok(prepared),
-            }
-        });
-        match prepared {
-            Ok(prepared) => {
-                let failure = launch::replace(&prepared.exec, &prepared.plumbing);
-                prepared.error(LaunchError::Step(failure), &files)
-            }
-            Err(error) => error,
-        }
-    }
-}
-
 /// A command ready to start.
 struct Prepared {
     resolved: Resolved,

@@ -39,10 +39,6 @@ impl Plumbing {
         Ok(plumbing)
     }
 
-    pub(crate) fn has_pipes(&self) -> bool {
-        self.parent.iter().any(Option::is_some)
-    }
-
     /// Closes the child's ends and hands ours to the process.
     #[must_use]
     pub fn attach(self, mut process: Process) -> Process {

@@ -1,1 +1,221 @@
-//! Soon.
+//! Roots that are made to lead out: whatever a link in them says, nothing is made or mounted outside.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use testkit::{BusyboxRoot, within_deadline};
+use thither_chroot::Chroot;
+use thither_place::{Exit, Place};
+
+use crate::{assert_clean, busybox_root, listing, mounts_below, sh};
+
+/// Enters a root whose paths were replaced by links, and looks at what is outside. Says whether it could be entered.
+#[track_caller]
+fn enter(root: &BusyboxRoot, links: &[(&str, &str)]) -> Result<String, String> {
+    // A sibling that a link reaches by going up, and by its absolute path.
+    let outside = tempfile::tempdir().unwrap();
+    fs::create_dir_all(outside.path().join("proc/run")).unwrap();
+    fs::write(outside.path().join("file"), "outside").unwrap();
+    let outside_path = outside.path().to_str().unwrap();
+    for (path, target) in links {
+        let path = root.path().join(path);
+        let target = target.replace("OUTSIDE", outside_path);
+        match path.symlink_metadata() {
+            Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(&path).unwrap(),
+            Ok(_) => fs::remove_file(&path).unwrap(),
+            Err(_) => {}
+        }
+        symlink(target, path).unwrap();
+    }
+    let before = (listing(outside.path()), listing(root.path()), testkit::mounts());
+    let place = Chroot::new(root.path());
+    let entered = within_deadline("the output", move || {
+        place.output(&sh("readlink -f /proc /sys /dev /etc/resolv.conf; cat /proc/mounts"))
+    });
+    assert_eq!(listing(outside.path()), before.0, "something was made outside");
+    assert_eq!(fs::read_to_string(outside.path().join("file")).unwrap(), "outside");
+    assert_eq!(mounts_below(outside.path()), [""; 0], "something was mounted outside");
+    assert_clean(root.path(), &before.1);
+    assert_eq!(testkit::mounts(), before.2);
+    match entered {
+        Ok(output) => {
+            assert_eq!((output.exit, &*output.stderr), (Exit::Code(0), &b""[..]));
+            Ok(String::from_utf8(output.stdout).unwrap())
+        }
+        Err(error) => Err(format!("{error}: {}", std::error::Error::source(&error).unwrap())),
+    }
+}
+
+/// It can be entered, and the mount is at this place inside.
+#[track_caller]
+fn check(root: &BusyboxRoot, links: &[(&str, &str)], point: &str) {
+    let text = enter(root, links).unwrap();
+    assert!(text.lines().any(|line| line.split(' ').nth(1) == Some(point)), "no {point}: {text}");
+}
+
+#[track_caller]
+fn check_refused(root: &BusyboxRoot, links: &[(&str, &str)], part: &str) {
+    let error = enter(root, links).unwrap_err();
+    assert!(error.contains(part), "{error}");
+}
+
+#[test]
+fn a_mount_point_that_leads_up() {
+    let root = busybox_root!();
+    check(&root, &[("sys", "../../../../../../tmp")], "/tmp");
+}
+
+#[test]
+fn a_mount_point_that_leads_to_the_root() {
+    let root = busybox_root!();
+    // Mounted on the root of the place itself, or refused: in no case on this machine's.
+    let _either = enter(&root, &[("sys", "/")]);
+    let _either = enter(&root, &[("sys", "..")]);
+}
+
+#[test]
+fn a_mount_point_with_an_absolute_link() {
+    let root = busybox_root!();
+    check(&root, &[("sys", "/home/guest")], "/home/guest");
+}
+
+#[test]
+fn a_mount_point_with_a_link_to_a_folder_outside() {
+    let root = busybox_root!();
+    // The same path inside: there is none yet, so it is made there, and removed again.
+    let text = enter(&root, &[("sys", "OUTSIDE")]).unwrap();
+    assert!(text.lines().any(|line| line.contains(" sysfs ")), "{text}");
+}
+
+#[test]
+fn a_link_on_the_way_to_a_mount_point() {
+    let root = busybox_root!();
+    fs::remove_dir_all(root.path().join("etc")).unwrap();
+    enter(&root, &[("etc", "OUTSIDE")]).unwrap();
+    enter(&root, &[("etc", "../../..")]).unwrap();
+    enter(&root, &[("etc", "/proc/self/root/etc")]).unwrap();
+}
+
+#[test]
+fn dangling_links() {
+    let root = busybox_root!();
+    check(&root, &[("etc/resolv.conf", "../run/x/y")], "/run/x/y");
+    check(&root, &[("etc/resolv.conf", "/nowhere")], "/nowhere");
+    check(&root, &[("etc/resolv.conf", "../../../../../../nowhere/else")], "/nowhere/else");
+    check(&root, &[("sys", "a/b/../c")], "/a/c");
+    check(&root, &[("etc/resolv.conf", "OUTSIDE/file/../x"), ("sys", "run")], "/run");
+}
+
+#[test]
+fn loops_of_links() {
+    let root = busybox_root!();
+    check_refused(&root, &[("sys", "sys")], "Too many levels of symbolic links");
+    check_refused(&root, &[("sys", "loop"), ("loop", "sys")], "Too many levels of symbolic links");
+    let root = busybox_root!();
+    // One mount is optional.
+    enter(&root, &[("etc/resolv.conf", "resolv.conf")]).unwrap();
+}
+
+#[test]
+fn a_file_where_a_directory_is_needed() {
+    let root = busybox_root!().without(&["sys"]);
+    fs::write(root.path().join("sys"), "mine").unwrap();
+    check_refused(&root, &[], "Not a directory");
+    check_refused(&root, &[("sys", "etc/passwd")], "Not a directory");
+    check_refused(&root, &[("sys", "etc/passwd/x")], "Not a directory");
+}
+
+#[test]
+fn a_directory_where_a_file_is_needed() {
+    let root = busybox_root!().without(&["etc/resolv.conf"]);
+    fs::create_dir(root.path().join("etc/resolv.conf")).unwrap();
+    let text = enter(&root, &[]).unwrap();
+    assert!(!text.contains("resolv.conf "), "{text}");
+}
+
+#[test]
+fn special_files_where_the_root_has_its_accounts() {
+    let root = busybox_root!().without(&["etc/passwd", "etc/group"]);
+    let fifo = root.path().join("etc/passwd");
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status().unwrap();
+    assert!(made.success());
+    symlink("/dev/zero", root.path().join("etc/group")).unwrap();
+    // Neither is waited for, nor read without end.
+    let place = Chroot::new(root.path());
+    let error = within_deadline("an answer", move || place.spawn(&sh("").user("guest")));
+    let error = error.unwrap_err();
+    assert!(error.to_string().starts_with("cannot become `guest`"), "{error}");
+}
+
+#[test]
+fn accounts_are_the_roots_and_no_others() {
+    let root = busybox_root!().without(&["etc/passwd"]);
+    // This machine's file has a user daemon.
+    symlink("/../../../../etc/passwd", root.path().join("etc/passwd")).unwrap();
+    let place = Chroot::new(root.path());
+    let error = within_deadline("an answer", move || place.spawn(&sh("").user("daemon")));
+    let error = error.unwrap_err();
+    assert!(error.to_string().starts_with("cannot become `daemon`"), "{error}");
+}
+
+#[test]
+fn the_root_through_a_link() {
+    let root = busybox_root!();
+    let folder = tempfile::tempdir().unwrap();
+    let link = folder.path().join("link");
+    symlink(root.path(), &link).unwrap();
+    let before = listing(root.path());
+    let place = Chroot::new(&link);
+    let output = within_deadline("the output", move || place.output(&sh("echo $$"))).unwrap();
+    assert_eq!(output.stdout, b"2\n");
+    assert_clean(root.path(), &before);
+    assert_eq!(listing(folder.path()).len(), 1);
+}
+
+#[test]
+fn a_root_that_is_replaced_again_and_again() {
+    let root = busybox_root!();
+    let folder = tempfile::tempdir().unwrap();
+    let outside = folder.path().join("outside");
+    for name in ["proc", "sys", "dev", "etc"] {
+        fs::create_dir_all(outside.join(name)).unwrap();
+    }
+    let link = folder.path().join("root");
+    let spare = folder.path().join("spare");
+    let turn = |target: &Path| {
+        symlink(target, &spare).unwrap();
+        fs::rename(&spare, &link).unwrap();
+    };
+    turn(root.path());
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let mut entered = 0;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                turn(&outside);
+                turn(root.path());
+            }
+        });
+        for _ in 0..100 {
+            // Whichever it finds, it is that one as a whole, or a refusal.
+            match Chroot::new(&link).output(&sh("[ -e /etc/passwd ] && [ -e /proc/self ] && echo whole")) {
+                Ok(output) => {
+                    assert_eq!(output.stdout, b"whole\n");
+                    entered += 1;
+                }
+                Err(error) => {
+                    let text = error.to_string();
+                    assert!(
+                        text.starts_with("cannot run `/bin/sh`") || text.contains("replaced"),
+                        "{text}"
+                    );
+                }
+            }
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    assert!(entered > 0, "it was never the root");
+    assert_eq!(listing(&outside).len(), 4);
+    assert_eq!(mounts_below(folder.path()), [""; 0]);
+}

@@ -1,1 +1,241 @@
-//! Soon.
+//! Mount points that the root lacks.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use testkit::{Marker, as_user};
+use thither_chroot::Chroot;
+use thither_place::{Command, Exit, Place, Process, Stream};
+
+use crate::{
+    as_ordinary_user, assert_clean, busybox_root, line, listing, mounts_below, only_root, printed,
+    record, sh, spawn, wait,
+};
+
+const ALL: [&str; 4] = ["proc", "sys", "dev", "etc/resolv.conf"];
+
+/// Runs until its input ends, and is inside when this returns.
+#[track_caller]
+fn waiting(root: &testkit::BusyboxRoot) -> Process {
+    let command = sh("ls -d /proc/self >/dev/null && echo inside; read line; exit 0");
+    let process = spawn(root, command.stdin(Stream::Piped).stdout(Stream::Piped));
+    assert_eq!(line(&process), "inside");
+    process
+}
+
+#[track_caller]
+fn made(root: &Path) -> [bool; 4] {
+    ALL.map(|path| root.join(path).exists())
+}
+
+#[test]
+fn missing_ones_are_made_and_removed() {
+    let root = busybox_root!().without(&ALL);
+    let before = listing(root.path());
+    let process = waiting(&root);
+    assert_eq!(made(root.path()), [true; 4]);
+    assert!(record(root.path()).exists());
+    assert_eq!(wait(process), Exit::Code(0));
+    assert_clean(root.path(), &before);
+}
+
+#[test]
+fn missing_ones_are_removed_after_a_drop_and_after_a_failure() {
+    let root = busybox_root!().without(&ALL);
+    let before = listing(root.path());
+    drop(waiting(&root));
+    assert_clean(root.path(), &before);
+    Chroot::new(root.path()).spawn(&Command::new("/no/such/program")).unwrap_err();
+    assert_clean(root.path(), &before);
+}
+
+#[test]
+fn a_users_are_removed_too() {
+    as_ordinary_user!();
+    let root = busybox_root!().without(&ALL);
+    let before = listing(root.path());
+    assert_eq!(printed(&root, "echo $$"), "2\n");
+    assert_clean(root.path(), &before);
+}
+
+#[test]
+fn those_that_were_there_stay() {
+    let root = busybox_root!().without(&["sys"]);
+    fs::create_dir(root.path().join("dev/shm")).unwrap();
+    let before = listing(root.path());
+    assert_eq!(printed(&root, "echo $$"), "2\n");
+    assert_clean(root.path(), &before);
+}
+
+#[test]
+fn parents_that_were_missing_are_removed_and_others_stay() {
+    let root = busybox_root!().without(&["etc"]);
+    let before = listing(root.path());
+    assert_eq!(printed(&root, "[ -f /etc/resolv.conf ] && echo there"), "there\n");
+    assert_clean(root.path(), &before);
+    fs::create_dir(root.path().join("etc")).unwrap();
+    let before = listing(root.path());
+    printed(&root, ":");
+    assert_clean(root.path(), &before);
+}
+
+#[test]
+fn the_last_of_several_removes_them() {
+    let root = busybox_root!().without(&ALL);
+    let before = listing(root.path());
+    let [first, second, third] = [(); 3].map(|()| waiting(&root));
+    wait(first);
+    assert_eq!(made(root.path()), [true; 4]);
+    drop(third);
+    assert_eq!(made(root.path()), [true; 4]);
+    // A newcomer finds them and leaves them too.
+    assert_eq!(printed(&root, "ls -d /proc/self"), "/proc/self\n");
+    assert_eq!(made(root.path()), [true; 4]);
+    assert_eq!(wait(second), Exit::Code(0));
+    assert_clean(root.path(), &before);
+}
+
+#[test]
+fn the_second_keeps_its_mounts_when_the_first_ends() {
+    let root = busybox_root!().without(&ALL);
+    let first = waiting(&root);
+    let command = sh("echo inside; read line; ls -d /proc/self /sys/kernel /dev/null; echo end");
+    let second = spawn(&root, command.stdin(Stream::Piped).stdout(Stream::Piped));
+    assert_eq!(line(&second), "inside");
+    wait(first);
+    rustix::io::write(second.stdin.as_ref().unwrap(), b"\n").unwrap();
+    let output = testkit::within_deadline("output", move || second.wait_with_output()).unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(text, "/dev/null\n/proc/self\n/sys/kernel\nend\n");
+}
+
+#[test]
+fn what_was_written_to_meanwhile_stays() {
+    let root = busybox_root!().without(&["etc/resolv.conf", "sys", "proc"]);
+    let process = waiting(&root);
+    fs::write(root.path().join("etc/resolv.conf"), "nameserver 192.0.2.1\n").unwrap();
+    fs::write(root.path().join("sys/file"), "").unwrap();
+    wait(process);
+    assert_eq!(
+        fs::read_to_string(root.path().join("etc/resolv.conf")).unwrap(),
+        "nameserver 192.0.2.1\n"
+    );
+    assert!(root.path().join("sys/file").exists());
+    assert!(!root.path().join("proc").exists());
+    assert!(!record(root.path()).exists());
+}
+
+#[test]
+fn what_was_replaced_meanwhile_stays() {
+    let root = busybox_root!().without(&["sys"]);
+    let process = waiting(&root);
+    fs::rename(root.path().join("sys"), root.path().join("moved")).unwrap();
+    fs::create_dir(root.path().join("sys")).unwrap();
+    wait(process);
+    assert!(root.path().join("sys").exists(), "a folder of someone else was removed");
+}
+
+/// Runs in a process of its own for the test below, until it is killed.
+#[test]
+fn helper_that_is_killed() {
+    let Some(root) = std::env::var_os("THITHER_KILLED_ROOT") else { return };
+    let command = sh("echo inside; setsid sleep 1000 & sleep 1000");
+    let mut process = Chroot::new(root).spawn(&command).unwrap();
+    process.wait().unwrap();
+}
+
+/// Kills a program that has entered the root, and looks at what it left.
+#[track_caller]
+fn check_killed(user: bool) {
+    let root = busybox_root!().without(&ALL);
+    if user {
+        std::process::Command::new("chown").args(["-R", "12345:12345"]).arg(root.path()).status().unwrap();
+    }
+    let before = listing(root.path());
+    let marker = Marker::new();
+    let mut command = std::process::Command::new("/proc/self/exe");
+    command.args(["--exact", "mount_points::helper_that_is_killed", "--nocapture"]);
+    marker.mark(command.env("THITHER_KILLED_ROOT", root.path()).current_dir("/"));
+    if user {
+        as_user(&mut command);
+    }
+    command.env_remove("XDG_RUNTIME_DIR").stdout(std::process::Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let stdout = child.stdout.take().unwrap();
+    testkit::within_deadline("the helper's command", move || {
+        use std::io::{BufRead, BufReader};
+        assert!(BufReader::new(stdout).lines().any(|line| line.unwrap() == "inside"));
+    });
+    assert_eq!(made(root.path()), [true; 4]);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    marker.assert_gone();
+    assert_eq!(made(root.path()), [true; 4], "nobody was left to remove them");
+    assert_eq!(mounts_below(root.path()), [""; 0]);
+
+    // The next one finds the record.
+    let mut next = std::process::Command::new("/proc/self/exe");
+    next.args(["--exact", "mount_points::helper_that_comes_next", "--nocapture"]);
+    next.env("THITHER_NEXT_ROOT", root.path()).env_remove("XDG_RUNTIME_DIR").current_dir("/");
+    if user {
+        as_user(&mut next);
+    }
+    let output = next.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(listing(root.path()), before);
+    if !user {
+        assert_clean(root.path(), &before);
+    }
+}
+
+/// Runs in a process of its own for the test below.
+#[test]
+fn helper_that_comes_next() {
+    let Some(root) = std::env::var_os("THITHER_NEXT_ROOT") else { return };
+    let output = Chroot::new(&root).output(&sh("ls -d /proc/self")).unwrap();
+    assert_eq!((output.exit, &*output.stdout), (Exit::Code(0), &b"/proc/self\n"[..]));
+    assert!(!record(Path::new(&root)).exists());
+}
+
+#[test]
+fn the_next_one_clears_up_after_a_killed_one() {
+    only_root!();
+    if let Err(reason) = testkit::find_program("busybox") {
+        testkit::skip!("{reason}");
+    }
+    check_killed(false);
+    check_killed(true);
+}
+
+#[test]
+fn a_user_who_may_not_write_to_the_root() {
+    as_ordinary_user!();
+    let root = busybox_root!().without(&["proc"]);
+    fs::set_permissions(root.path(), fs::Permissions::from_mode(0o555)).unwrap();
+    let error = Chroot::new(root.path()).spawn(&sh("")).unwrap_err();
+    let said = format!("{error}: {}", std::error::Error::source(&error).unwrap());
+    let path = root.path().to_str().unwrap();
+    let said = said.replace(path, "ROOT");
+    fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    expect_test::expect![
+        "cannot use the mount point `ROOT/proc` in `chroot:ROOT`: Permission denied (os error 13)"
+    ]
+    .assert_eq(&said);
+    assert!(!record(root.path()).exists());
+}
+
+#[test]
+fn a_runtime_folder_of_someone_else_is_not_used() {
+    testkit::own_process!(|program| {
+        // As `su` leaves it.
+        let mut command = std::process::Command::new(program);
+        as_user(&mut command).env("XDG_RUNTIME_DIR", "/run");
+        command
+    });
+    if testkit::is_root() {
+        testkit::skip!("root in a place without other users");
+    }
+    let root = busybox_root!();
+    assert_eq!(printed(&root, "echo $$"), "2\n");
+}

@@ -7,11 +7,13 @@
 
 use std::ffi::c_void;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, kill_process_group, wait};
+use rustix::process::{
+    Pid, Signal, WaitIdOptions, WaitOptions, kill_process, kill_process_group, wait,
+};
 
 use super::exec::Exec;
 use super::protocol::{Failure, Message, Step};
@@ -74,22 +76,6 @@ pub(super) fn supervise(job: &Job<'_>) -> ! {
     }
 }
 
-/// The life of a process that is the command's alone: become it, or say why not.
-pub(super) fn run(job: &Job<'_>) -> ! {
-    let _no_unwind = NoUnwind;
-    // Out of the way of the streams.
-    // SAFETY: a system call on a number.
-    let channel = unsafe { libc::fcntl(job.channel.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 3) };
-    if channel < 0 {
-        Message::Failed(Failure::at(Step::STREAMS)(last_errno())).send(job.channel);
-        exit(125);
-    }
-    let failure = command(job.exec, job.streams);
-    // SAFETY: it was opened above and stays open until this process ends.
-    Message::Failed(failure).send(unsafe { BorrowedFd::borrow_raw(channel) });
-    exit(125)
-}
-
 fn start(job: &Job<'_>) -> Result<Pid, Failure> {
     // A caller may ignore the end of its children, and so would we: no signal, and no status (wait(2), NOTES).
     // SAFETY: a default action; there is no handler that could be unsound.
@@ -99,7 +85,7 @@ fn start(job: &Job<'_>) -> Result<Pid, Failure> {
         rustix::process::ioctl_tiocsctty(follower).map_err(Failure::at(Step::SESSION))?;
     }
     (job.enter)()?;
-    fork_command(job)
+    fork_command(job.exec, job.streams, None)
 }
 
 /// Room for the frames of [`command`], which make few calls and keep no large locals.
@@ -110,21 +96,56 @@ const STACK_SIZE: usize = 32 * 1024;
 struct Stack([MaybeUninit<u8>; STACK_SIZE]);
 
 struct Shared<'a> {
-    job: &'a Job<'a>,
+    exec: &'a Exec,
+    streams: ChildStreams<'a>,
+    /// Whether the caller's program may have signal handlers, which must not run in the child.
+    handlers: bool,
     failure: Option<Failure>,
 }
 
+/// Starts the command as a child of the caller, with nobody in between, and gives a pidfd of it. Every signal has
+/// to be blocked.
+///
+/// # Errors
+/// The step that failed; the child has been waited for.
+pub(super) fn spawn(exec: &Exec, streams: ChildStreams<'_>) -> Result<OwnedFd, Failure> {
+    let mut pidfd = -1;
+    let started = fork_command(exec, streams, Some(&mut pidfd));
+    // SAFETY: CLONE_PIDFD stored a new descriptor there, and nobody else has it.
+    let pidfd = (pidfd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(pidfd) });
+    match (started, pidfd) {
+        (Ok(_), Some(pidfd)) => Ok(pidfd),
+        (Ok(_), None) => Err(Failure::at(Step::FORK)(Errno::NOSYS)),
+        (Err(failure), pidfd) => {
+            if let Some(pidfd) = pidfd {
+                let _ = super::wait_for(pidfd.as_fd(), WaitIdOptions::empty());
+            }
+            Err(failure)
+        }
+    }
+}
+
 /// Starts the command's process in our memory, as `posix_spawn` does, and returns once it has executed its
-/// program or failed.
-fn fork_command(job: &Job<'_>) -> Result<Pid, Failure> {
+/// program or failed. With room for a pidfd we are the caller's program, else a supervisor.
+fn fork_command(
+    exec: &Exec,
+    streams: ChildStreams<'_>,
+    pidfd: Option<&mut RawFd>,
+) -> Result<Pid, Failure> {
     let mut stack = Stack([MaybeUninit::uninit(); STACK_SIZE]);
-    let mut shared = Shared { job, failure: None };
-    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    let mut shared = Shared { exec, streams, handlers: pidfd.is_some(), failure: None };
+    let mut flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    if pidfd.is_some() {
+        flags |= libc::CLONE_PIDFD;
+    }
+    let pidfd = pidfd.map_or(std::ptr::null_mut(), |pidfd| pidfd as *mut RawFd);
     // SAFETY: one past the end of the array is a valid pointer to compute; stacks grow downwards here.
     let top = unsafe { stack.0.as_mut_ptr().add(STACK_SIZE) };
+    let arg = (&raw mut shared).cast();
     // SAFETY: the child runs on a stack of its own while CLONE_VFORK keeps us waiting, so that nothing of ours
-    // is changed but `shared`, which we do not touch until the call returns.
-    let pid = unsafe { libc::clone(command_entry, top.cast(), flags, (&raw mut shared).cast()) };
+    // is changed but `shared`, which we do not touch until the call returns. Other threads go on as they do
+    // beside `posix_spawn`.
+    let pid = unsafe { libc::clone(command_entry, top.cast(), flags, arg, pidfd) };
     // SAFETY: the child wrote through the pointer behind the compiler's back.
     let failure = unsafe { (&raw const shared.failure).read_volatile() };
     match (failure, Pid::from_raw(pid)) {
@@ -138,15 +159,35 @@ extern "C" fn command_entry(shared: *mut c_void) -> i32 {
     let _no_unwind = NoUnwind;
     let shared = shared.cast::<Shared<'_>>();
     // SAFETY: `fork_command` passed a pointer to its `Shared` and waits.
-    let job = unsafe { (*shared).job };
-    let failure = command(job.exec, job.streams);
+    let (exec, streams, handlers) =
+        unsafe { ((*shared).exec, (*shared).streams, (*shared).handlers) };
+    if handlers {
+        reset_handlers();
+    }
+    let failure = command(exec, streams);
     // SAFETY: as above; the parent reads it only when we are gone.
     unsafe { (&raw mut (*shared).failure).write_volatile(Some(failure)) };
     exit(127)
 }
 
+/// Gives every signal that has a handler its default action, as `execve` will: in between, the signals are unblocked.
+fn reset_handlers() {
+    for signal in 1..=libc::SIGRTMAX() {
+        // SAFETY: plain data for which zeroes are valid, and valid pointers to it. The table of actions is this
+        // process's own: CLONE_SIGHAND is not set.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            if libc::sigaction(signal, std::ptr::null(), &raw mut action) == 0
+                && ![libc::SIG_DFL, libc::SIG_IGN].contains(&action.sa_sigaction)
+            {
+                libc::signal(signal, libc::SIG_DFL);
+            }
+        }
+    }
+}
+
 /// Becomes the command. Returns only if that failed.
-pub(super) fn command(exec: &Exec, streams: ChildStreams<'_>) -> Failure {
+fn command(exec: &Exec, streams: ChildStreams<'_>) -> Failure {
     match prepare(exec, streams) {
         Ok(()) => execute(exec),
         Err(failure) => failure,

@@ -72,7 +72,7 @@ pub unsafe fn launch(
 ) -> std::result::Result<Supervisor, LaunchError> {
     let (ours, theirs) = channel().map_err(LaunchError::Fork)?;
     let job = Job { exec, streams: streams_of(plumbing), channel: theirs.as_fd(), enter };
-    let pidfd = fork(namespaces, &job, child::supervise).map_err(LaunchError::Fork)?;
+    let pidfd = fork(namespaces, &job).map_err(LaunchError::Fork)?;
     drop(theirs);
     let terminal = plumbing.pty.as_ref().map(|pty| pty.leader.try_clone());
     let mut supervisor = Supervisor {
@@ -95,26 +95,10 @@ pub unsafe fn launch(
 /// # Errors
 /// See [`LaunchError`].
 pub(crate) fn spawn(exec: &Exec, plumbing: &Plumbing) -> std::result::Result<OwnedFd, LaunchError> {
-    let (ours, theirs) = channel().map_err(LaunchError::Fork)?;
-    let streams = streams_of(plumbing);
-    let job = Job { exec, streams, channel: theirs.as_fd(), enter: &|| Ok(()) };
-    let pidfd = fork(0, &job, child::run).map_err(LaunchError::Fork)?;
-    drop(theirs);
-    match Message::receive(ours.as_fd(), RecvFlags::empty()) {
-        // Its end was closed as the program was executed, or with the process.
-        Ok(None) => Ok(pidfd),
-        Ok(Some(Message::Failed(failure))) => {
-            let _ = wait_for(pidfd.as_fd(), WaitIdOptions::empty());
-            Err(LaunchError::Step(failure))
-        }
-        Ok(Some(_)) => Err(LaunchError::Fork(Errno::PROTO.into())),
-        Err(errno) => Err(LaunchError::Fork(errno.into())),
-    }
-}
-
-/// Becomes `exec` with these streams. Returns only if that failed, with the streams perhaps replaced already.
-pub(crate) fn replace(exec: &Exec, plumbing: &Plumbing) -> Failure {
-    child::command(exec, streams_of(plumbing))
+    let unblock = block_signals();
+    let spawned = child::spawn(exec, streams_of(plumbing));
+    drop(unblock);
+    spawned.map_err(LaunchError::Step)
 }
 
 fn channel() -> io::Result<(OwnedFd, OwnedFd)> {
@@ -147,37 +131,52 @@ pub(crate) fn wait_for(pidfd: BorrowedFd<'_>, options: WaitIdOptions) -> io::Res
 /// Handlers of the caller's program are reset in the child; clone(2), Linux 5.5. (libc's constant overflows.)
 const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
 
-/// A new process that lives `life`, as a pidfd. All signals stay blocked in it.
-fn fork(namespaces: u64, job: &Job<'_>, life: fn(&Job<'_>) -> !) -> io::Result<OwnedFd> {
+/// The supervisor's process, as a pidfd. All signals stay blocked in it.
+fn fork(namespaces: u64, job: &Job<'_>) -> io::Result<OwnedFd> {
     let mut pidfd: i32 = -1;
     // SAFETY: plain data for which zeroes are valid.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
     args.flags = libc::CLONE_PIDFD as u64 | CLONE_CLEAR_SIGHAND | namespaces;
     args.pidfd = (&raw mut pidfd) as u64;
     args.exit_signal = libc::SIGCHLD as u64;
-    let mut before: libc::sigset_t;
-    // SAFETY: valid pointers to plain data. With every signal blocked no handler of the caller's program can
-    // run in the child, where it would act in the parent's name.
-    unsafe {
-        let mut all = std::mem::zeroed();
-        before = std::mem::zeroed();
-        libc::sigfillset(&raw mut all);
-        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
-    }
+    let unblock = block_signals();
     // SAFETY: without CLONE_VM this is a fork: the child gets a copy of our memory and of this stack, and never
-    // returns from `life`, which keeps the contract of a fork in a threaded program.
+    // returns from `supervise`, which keeps the contract of a fork in a threaded program.
     let pid =
         unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<libc::clone_args>()) };
     if pid == 0 {
-        life(job);
+        child::supervise(job);
     }
     let error = io::Error::last_os_error();
-    // SAFETY: as above.
-    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut()) };
+    drop(unblock);
     match pid {
         -1 => Err(error),
         // SAFETY: CLONE_PIDFD stored a new descriptor there, and nobody else has it.
         _ => Ok(unsafe { OwnedFd::from_raw_fd(pidfd) }),
+    }
+}
+
+/// Every signal blocked for this thread, until it is dropped. In a child no handler of the caller's program can run
+/// then, where it would act in the parent's name.
+struct Blocked(libc::sigset_t);
+
+fn block_signals() -> Blocked {
+    // SAFETY: valid pointers to plain data, for which zeroes are valid.
+    unsafe {
+        let mut all = std::mem::zeroed();
+        let mut before = std::mem::zeroed();
+        libc::sigfillset(&raw mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
+        Blocked(before)
+    }
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        // SAFETY: a mask that pthread_sigmask has stored.
+        unsafe {
+            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.0, std::ptr::null_mut());
+        }
     }
 }
 
