@@ -8,7 +8,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -155,8 +155,8 @@ impl MountPoints {
     fn remove_made(&self) {
         let mut text = Vec::new();
         // Small, and ours: in a folder that nobody else can write to.
-        let read = (&self.record).take(1 << 20).read_to_end(&mut text);
-        if read.is_err() {
+        let from_start = (&self.record).rewind();
+        if from_start.and_then(|()| (&self.record).take(1 << 20).read_to_end(&mut text)).is_err() {
             return;
         }
         let made: Vec<Made> = Made::decode_all(&text);
@@ -175,6 +175,10 @@ impl Drop for MountPoints {
             // A record whose name is gone is no one's: see `open`.
             let _ = fs::remove_file(&self.path);
         }
+        // Closing would release the locks only once no child that another thread is just starting has it open
+        // any more; until then the last user would not know that it is the last.
+        let _ = unlock(&self.record, USERS);
+        let _ = unlock(&self.record, MUTEX);
     }
 }
 
@@ -247,7 +251,10 @@ fn state_folder() -> io::Result<PathBuf> {
     let runtime = match uid {
         // Root takes no folder from an environment that another user may have set.
         0 => Some(PathBuf::from("/run")).filter(|path| path.is_dir()),
-        _ => std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_dir()),
+        // After `su` it may be the folder of the user before.
+        _ => std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| {
+            fs::metadata(path).is_ok_and(|folder| folder.is_dir() && folder.uid() == uid)
+        }),
     };
     let folder = match runtime {
         Some(runtime) => runtime.join("thither"),

@@ -105,11 +105,11 @@ impl Accounts {
             None => (spec, None),
         };
         let named = self.entries().find(|entry| entry.name == user);
-        let entry = named.or_else(|| self.by_uid(user.parse().ok()?));
-        let uid = match (&entry, user.parse()) {
+        let entry = named.or_else(|| self.by_uid(number(user.as_bytes())?));
+        let uid = match (&entry, number(user.as_bytes())) {
             (Some(entry), _) => entry.uid,
-            (None, Ok(uid)) => uid,
-            (None, Err(_)) => return Err(UserError::NoUser(user.into())),
+            (None, Some(uid)) => uid,
+            (None, None) => return Err(UserError::NoUser(user.into())),
         };
         let (gid, groups) = match (group, &entry) {
             (Some(group), _) => (self.gid(group)?, Vec::new()),
@@ -143,7 +143,7 @@ impl Accounts {
             [name, _, gid, _] if name == group.as_bytes() => number(gid),
             _ => None,
         });
-        named.or_else(|| group.parse().ok()).ok_or_else(|| UserError::NoGroup(group.into()))
+        named.or_else(|| number(group.as_bytes())).ok_or_else(|| UserError::NoGroup(group.into()))
     }
 
     fn groups_of(&self, entry: &Entry) -> Vec<Gid> {
@@ -206,6 +206,8 @@ mod tests {
         check("5", Err(UserError::UnknownGroup(5)));
         check("nobody", Err(UserError::NoUser("nobody".into())));
         check("odd", Err(UserError::NoUser("odd".into())));
+        check("4294967295:1", Err(UserError::NoUser("4294967295".into())));
+        check("1:4294967295", Err(UserError::NoGroup("4294967295".into())));
         check("", Err(UserError::NoUser("".into())));
         check("root:nogroup", Err(UserError::NoGroup("nogroup".into())));
     }

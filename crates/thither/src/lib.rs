@@ -15,14 +15,14 @@
 //!
 //! ```no_run
 //! use thither::interact::{self, Interact};
-//! use thither::{Command, Place};
+//! use thither::Command;
 //!
 //! let shell = match interact::user_terminal() {
 //!     Some(size) => Command::login_shell().terminal(size),
 //!     None => Command::login_shell(),
 //! };
-//! let process = thither::connect("local:")?.spawn(&shell)?;
-//! let ending = interact::interact(process, &Interact::default())?;
+//! let place = thither::connect("local:")?;
+//! let ending = interact::interact(place.as_ref(), &shell, &Interact::default())?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

@@ -27,17 +27,25 @@ fn check(root: &std::path::Path, command: Command, expected: Expect) {
 
 #[test]
 fn a_missing_root() {
-    check("/no/such/root".as_ref(), sh(""), expect![[r#"
+    check(
+        "/no/such/root".as_ref(),
+        sh(""),
+        expect![[r#"
         125 cannot enter `chroot:ROOT`: No such file or directory (os error 2)
-        hint: name a directory that holds a root file system"#]]);
+        hint: name a directory that holds a root file system"#]],
+    );
 }
 
 #[test]
 fn a_file_as_root() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    check(file.path(), sh(""), expect![[r#"
+    check(
+        file.path(),
+        sh(""),
+        expect![[r#"
         125 cannot enter `chroot:ROOT`: Not a directory (os error 20)
-        hint: a root is a directory; unpack an archive or mount an image first"#]]);
+        hint: a root is a directory; unpack an archive or mount an image first"#]],
+    );
 }
 
 #[test]
@@ -46,61 +54,129 @@ fn a_root_out_of_reach() {
     let folder = tempfile::tempdir().unwrap();
     let mode = |mode| std::os::unix::fs::PermissionsExt::from_mode(mode);
     fs::set_permissions(folder.path(), mode(0)).unwrap();
-    check(&folder.path().join("root"), sh(""), expect![""]);
+    check(
+        &folder.path().join("root"),
+        sh(""),
+        expect![
+            "125 cannot enter `chroot:ROOT`: Permission denied (os error 13)"
+        ],
+    );
     fs::set_permissions(folder.path(), mode(0o700)).unwrap();
 }
 
 #[test]
 fn an_empty_root() {
     let folder = tempfile::tempdir().unwrap();
-    check(folder.path(), sh(""), expect!["127 cannot run `/bin/sh` in `chroot:ROOT`: No such file or directory (os error 2)"]);
-    check(folder.path(), Command::login_shell(), expect!["127 cannot run `/bin/sh` in `chroot:ROOT`: No such file or directory (os error 2)"]);
+    check(
+        folder.path(),
+        sh(""),
+        expect![
+            "127 cannot run `/bin/sh` in `chroot:ROOT`: No such file or directory (os error 2)"
+        ],
+    );
+    check(
+        folder.path(),
+        Command::login_shell(),
+        expect![
+            "127 cannot run `/bin/sh` in `chroot:ROOT`: No such file or directory (os error 2)"
+        ],
+    );
 }
 
 #[test]
 fn programs_that_cannot_run() {
     let root = busybox_root!();
     let command = |name: &str| Command::new(name).env("PATH", "/bin:/sbin");
-    check(root.path(), command("/no/such/program"), expect!["127 cannot run `/no/such/program` in `chroot:ROOT`: No such file or directory (os error 2)"]);
-    check(root.path(), command("nix-da"), expect![[r#"
+    check(
+        root.path(),
+        command("/no/such/program"),
+        expect![
+            "127 cannot run `/no/such/program` in `chroot:ROOT`: No such file or directory (os error 2)"
+        ],
+    );
+    check(
+        root.path(),
+        command("nix-da"),
+        expect![[r#"
         127 cannot run `nix-da` in `chroot:ROOT`: No such file or directory (os error 2)
-        hint: its PATH is `/bin:/sbin`"#]]);
-    check(root.path(), command("/etc/passwd"), expect![[r#"
+        hint: its PATH is `/bin:/sbin`"#]],
+    );
+    check(
+        root.path(),
+        command("/etc/passwd"),
+        expect![[r#"
         126 cannot run `/etc/passwd` in `chroot:ROOT`: Permission denied (os error 13)
-        hint: it has no execute permission: `chmod +x` it, or start it by its interpreter"#]]);
-    check(root.path(), command("/etc"), expect![[r#"
+        hint: it has no execute permission: `chmod +x` it, or start it by its interpreter"#]],
+    );
+    check(
+        root.path(),
+        command("/etc"),
+        expect![[r#"
         126 cannot run `/etc` in `chroot:ROOT`: Permission denied (os error 13)
-        hint: it is a directory; to start a shell there: `--dir`"#]]);
+        hint: it is a directory; to start a shell there: `--dir`"#]],
+    );
     testkit::write_program(&root.path().join("bin/script"), "#!/usr/bin/nix-da\n");
-    check(root.path(), command("script"), expect![[r#"
-        127 cannot run `script` in `chroot:ROOT`: No such file or directory (os error 2)
-        hint: its PATH is `/bin:/sbin`"#]]);
-    check(root.path(), command("/bin/script"), expect![[r#"
+    check(
+        root.path(),
+        command("script"),
+        expect![[r#"
+            127 cannot run `script` in `chroot:ROOT`: No such file or directory (os error 2)
+            hint: the file is there; its interpreter or loader is not: see `file` or its `#!` line"#]],
+    );
+    check(
+        root.path(),
+        command("/bin/script"),
+        expect![[r#"
         127 cannot run `/bin/script` in `chroot:ROOT`: No such file or directory (os error 2)
-        hint: the file is there; its interpreter or loader is not: see `file` or its `#!` line"#]]);
+        hint: the file is there; its interpreter or loader is not: see `file` or its `#!` line"#]],
+    );
     testkit::write_program(&root.path().join("bin/text"), "hello\n");
-    check(root.path(), command("/bin/text"), expect![[r#"
+    check(
+        root.path(),
+        command("/bin/text"),
+        expect![[r#"
         126 cannot run `/bin/text` in `chroot:ROOT`: Exec format error (os error 8)
-        hint: it is neither a program for this machine nor a script with a `#!` line"#]]);
+        hint: it is neither a program for this machine nor a script with a `#!` line"#]],
+    );
 }
 
 #[test]
 fn directories_that_cannot_be_entered() {
     let root = busybox_root!();
     // It is there on this machine, not in the root.
-    check(root.path(), sh("").dir("/usr/share"), expect!["125 cannot change to the directory `/usr/share` in `chroot:ROOT`: No such file or directory (os error 2)"]);
-    check(root.path(), sh("").dir("/etc/passwd"), expect!["125 cannot change to the directory `/etc/passwd` in `chroot:ROOT`: Not a directory (os error 20)"]);
+    check(
+        root.path(),
+        sh("").dir("/usr/share"),
+        expect![
+            "125 cannot change to the directory `/usr/share` in `chroot:ROOT`: No such file or directory (os error 2)"
+        ],
+    );
+    check(
+        root.path(),
+        sh("").dir("/etc/passwd"),
+        expect![
+            "125 cannot change to the directory `/etc/passwd` in `chroot:ROOT`: Not a directory (os error 20)"
+        ],
+    );
 }
 
 #[test]
 fn users_that_are_none() {
     let root = busybox_root!();
-    check(root.path(), sh("").user("nobody-here"), expect![[r#"
+    check(
+        root.path(),
+        sh("").user("nobody-here"),
+        expect![[r#"
         125 cannot become `nobody-here` in `chroot:ROOT`: no user `nobody-here` in its passwd file
-        hint: a numeric id, as `1000:1000`, needs no entry"#]]);
-    check(root.path(), sh("").user("4242"), expect![[r#"
+        hint: a numeric id, as `1000:1000`, needs no entry"#]],
+    );
+    check(
+        root.path(),
+        sh("").user("4242"),
+        expect![[r#"
         125 cannot become `4242` in `chroot:ROOT`: user 4242 has no entry in its passwd file, so its group is unknown
-        hint: name the group too: `4242:4242`"#]]);
+        hint: name the group too: `4242:4242`"#]],
+    );
 }
 
 #[test]

@@ -75,9 +75,7 @@ fn the_command_stops_and_the_process_is_dropped() {
     let (name, value) = marker.variable();
     let command = sh("echo ready; kill -STOP $$").env(name, value);
     let mut process = spawn(&root, command.terminal(SIZE));
-    wait_until(DEADLINE, "a stop", || {
-        process.control.event().unwrap() == Some(Event::Stopped(19))
-    });
+    wait_until(DEADLINE, "a stop", || process.control.event().unwrap() == Some(Event::Stopped(19)));
     drop(process);
     assert_gone_already(&marker);
 }
@@ -197,5 +195,8 @@ fn an_orphan_does_not_end_the_command() {
 #[test]
 fn a_command_that_replaces_itself() {
     let root = busybox_root!();
-    assert_eq!(output(&root, Command::new("/bin/sh").args(["-c", "exec sh -c 'exit 2'"])).exit, Exit::Code(2));
+    assert_eq!(
+        output(&root, Command::new("/bin/sh").args(["-c", "exec sh -c 'exit 2'"])).exit,
+        Exit::Code(2)
+    );
 }

@@ -30,9 +30,7 @@ fn enter(root: &BusyboxRoot, links: &[(&str, &str)]) -> Result<String, String> {
     }
     let before = (listing(outside.path()), listing(root.path()), testkit::mounts());
     let place = Chroot::new(root.path());
-    let entered = within_deadline("the output", move || {
-        place.output(&sh("readlink -f /proc /sys /dev /etc/resolv.conf; cat /proc/mounts"))
-    });
+    let entered = within_deadline("the output", move || place.output(&sh("cat /proc/mounts")));
     assert_eq!(listing(outside.path()), before.0, "something was made outside");
     assert_eq!(fs::read_to_string(outside.path().join("file")).unwrap(), "outside");
     assert_eq!(mounts_below(outside.path()), [""; 0], "something was mounted outside");
@@ -57,7 +55,7 @@ fn check(root: &BusyboxRoot, links: &[(&str, &str)], point: &str) {
 #[track_caller]
 fn check_refused(root: &BusyboxRoot, links: &[(&str, &str)], part: &str) {
     let error = enter(root, links).unwrap_err();
-    assert!(error.contains(part), "{error}");
+    assert!(error.to_lowercase().contains(part), "{error}");
 }
 
 #[test]
@@ -94,7 +92,8 @@ fn a_link_on_the_way_to_a_mount_point() {
     fs::remove_dir_all(root.path().join("etc")).unwrap();
     enter(&root, &[("etc", "OUTSIDE")]).unwrap();
     enter(&root, &[("etc", "../../..")]).unwrap();
-    enter(&root, &[("etc", "/proc/self/root/etc")]).unwrap();
+    // Through a link of proc that leads anywhere: refused by the kernel (openat2(2), RESOLVE_NO_MAGICLINKS).
+    check_refused(&root, &[("etc", "/proc/self/root/etc")], "invalid cross-device link");
 }
 
 #[test]
@@ -110,8 +109,8 @@ fn dangling_links() {
 #[test]
 fn loops_of_links() {
     let root = busybox_root!();
-    check_refused(&root, &[("sys", "sys")], "Too many levels of symbolic links");
-    check_refused(&root, &[("sys", "loop"), ("loop", "sys")], "Too many levels of symbolic links");
+    check_refused(&root, &[("sys", "sys")], "too many levels of symbolic links");
+    check_refused(&root, &[("sys", "loop"), ("loop", "sys")], "too many levels of symbolic links");
     let root = busybox_root!();
     // One mount is optional.
     enter(&root, &[("etc/resolv.conf", "resolv.conf")]).unwrap();
@@ -121,9 +120,9 @@ fn loops_of_links() {
 fn a_file_where_a_directory_is_needed() {
     let root = busybox_root!().without(&["sys"]);
     fs::write(root.path().join("sys"), "mine").unwrap();
-    check_refused(&root, &[], "Not a directory");
-    check_refused(&root, &[("sys", "etc/passwd")], "Not a directory");
-    check_refused(&root, &[("sys", "etc/passwd/x")], "Not a directory");
+    check_refused(&root, &[], "not a directory");
+    check_refused(&root, &[("sys", "etc/passwd")], "not a directory");
+    check_refused(&root, &[("sys", "etc/passwd/x")], "not a directory");
 }
 
 #[test]
@@ -199,7 +198,9 @@ fn a_root_that_is_replaced_again_and_again() {
         });
         for _ in 0..100 {
             // Whichever it finds, it is that one as a whole, or a refusal.
-            match Chroot::new(&link).output(&sh("[ -e /etc/passwd ] && [ -e /proc/self ] && echo whole")) {
+            match Chroot::new(&link)
+                .output(&sh("[ -e /etc/passwd ] && [ -e /proc/self ] && echo whole"))
+            {
                 Ok(output) => {
                     assert_eq!(output.stdout, b"whole\n");
                     entered += 1;

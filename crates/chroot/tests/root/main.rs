@@ -115,7 +115,12 @@ fn listing(folder: &Path) -> Vec<String> {
         for entry in std::fs::read_dir(&folder).unwrap() {
             let entry = entry.unwrap();
             let kind = entry.file_type().unwrap();
-            found.push(format!("{:?} {kind:?}", entry.path()));
+            let letter = match kind {
+                _ if kind.is_dir() => "folder",
+                _ if kind.is_symlink() => "link",
+                _ => "file",
+            };
+            found.push(format!("{} {letter}", entry.path().display()));
             if kind.is_dir() {
                 todo.push(entry.path());
             }
@@ -134,7 +139,10 @@ fn mounts_below(path: &Path) -> Vec<String> {
 /// Nothing is left of uses of this root: no mount, no record, and only these paths.
 #[track_caller]
 fn assert_clean(root: &Path, before: &[String]) {
-    assert_eq!(listing(root), before);
+    let after = listing(root);
+    let more: Vec<_> = after.iter().filter(|path| !before.contains(path)).collect();
+    let less: Vec<_> = before.iter().filter(|path| !after.contains(path)).collect();
+    assert!(more.is_empty() && less.is_empty(), "left behind: {more:?}; removed: {less:?}");
     assert_eq!(mounts_below(root), [""; 0]);
     assert!(!record(root).exists(), "{:?} is left", record(root));
 }

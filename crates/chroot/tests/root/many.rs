@@ -6,7 +6,7 @@ use testkit::{BusyboxRoot, Marker, descriptors};
 use thither_chroot::Chroot;
 use thither_place::{Exit, Place};
 
-use crate::{assert_clean, as_ordinary_user, busybox_root, listing, sh};
+use crate::{as_ordinary_user, assert_clean, busybox_root, listing, sh};
 
 /// Runs `threads` times `runs` commands in the root, alone in this process.
 #[track_caller]
@@ -20,11 +20,15 @@ fn check(root: &BusyboxRoot, threads: usize, runs: usize) {
                 for run in 0..runs {
                     let code = i32::try_from((thread * runs + run) % 256).unwrap();
                     // A process that nobody waits for, too.
-                    let script = format!("sleep 1000 & echo {code} $(ls -d /proc/self); exit {code}");
+                    let script =
+                        format!("sleep 1000 & echo {code} $(ls -d /proc/self); exit {code}");
                     let command = sh(&script).env(name, value);
                     let output = Chroot::new(root.path()).output(&command).unwrap();
                     let text = String::from_utf8_lossy(&output.stdout);
-                    assert_eq!((output.exit, &*text), (Exit::Code(code), &*format!("{code} /proc/self\n")));
+                    assert_eq!(
+                        (output.exit, &*text),
+                        (Exit::Code(code), &*format!("{code} /proc/self\n"))
+                    );
                 }
             });
         }

@@ -154,9 +154,15 @@ impl Resolved {
 
     fn hint(&self, source: &io::Error, files: &dyn Files) -> Option<String> {
         let has_slash = self.program.as_bytes().contains(&b'/');
+        let path = self.env.iter().find(|(name, _)| name == "PATH").map(|(_, path)| path);
+        let path = path.map_or(OsStr::new(DEFAULT_PATH), OsString::as_os_str);
         let found = match has_slash {
             true => files.look(Path::new(&self.program)),
-            false => None,
+            false if self.program.is_empty() => None,
+            // A relative part of PATH is not ours to resolve.
+            false => std::env::split_paths(path)
+                .filter(|dir| dir.is_absolute())
+                .find_map(|dir| files.look(&dir.join(&self.program))),
         };
         match (source.kind(), found) {
             (io::ErrorKind::NotFound, Some(_)) => Some(
@@ -167,9 +173,7 @@ impl Resolved {
                 Some("name a program".into())
             }
             (io::ErrorKind::NotFound, None) if !has_slash => {
-                let path = self.env.iter().find(|(name, _)| name == "PATH").map(|(_, path)| path);
-                let path = path.map_or(DEFAULT_PATH.into(), |path| path.to_string_lossy());
-                Some(format!("its PATH is {}", crate::error::quoted(&*path)))
+                Some(format!("its PATH is {}", crate::error::quoted(path)))
             }
             (io::ErrorKind::PermissionDenied, Some(Found::Directory)) => {
                 Some("it is a directory; to start a shell there: `--dir`".into())

@@ -112,7 +112,9 @@ fn not_executable_in_the_path_but_executable_further_on() {
     check_in(
         folder.path().to_str().unwrap(),
         Command::new("nix-da").env("PATH", path),
-        expect!["126 cannot run `nix-da` in `local:`: Permission denied (os error 13)"],
+        expect![[r#"
+            126 cannot run `nix-da` in `local:`: Permission denied (os error 13)
+            hint: it has no execute permission: `chmod +x` it, or start it by its interpreter"#]],
     );
 }
 

@@ -10,7 +10,8 @@ use super::{Address, ParseError, parse};
 ///
 /// The place ends at the first `::` after the scheme's colon that is outside brackets, so `local:::/x` is `/x`
 /// at `local:`. A place named in the configuration has no such colon: `web::/x` is `/x` at `web`. A text is a local
-/// path if it has no such `::`, or if a `/` comes before its first colon: `./a::b` is a file of that name.
+/// path if it has no such `::`, or if a `/` comes before its first colon or question mark: `./a::b` is a file of
+/// that name.
 ///
 /// ```
 /// use std::path::Path;

@@ -20,7 +20,8 @@ pub(super) fn address(text: &[u8]) -> Result<Address> {
 
 /// The place and the path, or `None` for a local path.
 pub(super) fn operand(text: &[u8]) -> Result<Option<(Address, &[u8])>> {
-    let head = text.split(|&byte| byte == b':').next().unwrap_or_default();
+    // A `/` in a query is no path's.
+    let head = text.split(|byte| b":?".contains(byte)).next().unwrap_or_default();
     match scan(text) {
         Scan { hops, split: Some(split) } if !head.contains(&b'/') => {
             Ok(Some((parse(text, &hops)?, &text[split + 2..])))

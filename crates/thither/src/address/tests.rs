@@ -376,6 +376,7 @@ fn operands() {
             "/a::b",
             "./a::b",
             "dir/a::b",
+            "web?key=/a:b::c",
             "a:b",
             "a",
             "",
@@ -402,6 +403,7 @@ fn operands() {
             /a::b => here "/a::b"
             ./a::b => here "./a::b"
             dir/a::b => here "dir/a::b"
+            web?key=/a:b::c => web?key=/a:b "c"
             a:b => here "a:b"
             a => here "a"
              => bad address: a file's name is missing (at byte 0)
