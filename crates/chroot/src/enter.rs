@@ -16,7 +16,7 @@
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{
     MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount,
@@ -25,7 +25,7 @@ use rustix::mount::{
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use thither_place::launch::{Failure, Step};
 
-use crate::root::same_file;
+use crate::root::{open_in_root, same_file};
 use crate::typing;
 
 /// The steps, as they are reported.
@@ -156,10 +156,8 @@ fn attach<F: Fn(Errno) -> Failure>(
     root: BorrowedFd<'_>,
     failure: impl Fn(Step) -> F,
 ) -> Result<(), Failure> {
-    let open = |flags: OFlags| {
-        let flags = flags | OFlags::PATH | OFlags::CLOEXEC;
-        openat2(root, planned.destination.as_c_str(), flags, Mode::empty(), ResolveFlags::IN_ROOT)
-    };
+    let open =
+        |flags: OFlags| open_in_root(root, planned.destination.as_c_str(), flags | OFlags::PATH);
     match &planned.what {
         What::Bind { path, recursive } => {
             let tree = clone_tree(path, *recursive).map_err(failure(step::SOURCE))?;

@@ -19,12 +19,12 @@
 //! Root inside without a user namespace is root: it can leave. This is a tool for building and testing, not a
 //! sandbox for hostile root. See SECURITY.md.
 
-mod enter;
-mod lock;
-mod mount_points;
 mod place;
 mod plan;
 mod root;
+mod mount_points;
+mod lock;
+mod enter;
 mod typing;
 mod userns;
 

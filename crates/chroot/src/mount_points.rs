@@ -17,7 +17,7 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{AtFlags, Mode, OFlags, fstat, mkdirat, openat, readlinkat, statat, unlinkat};
 
 use crate::lock::{Range, lock, try_lock, unlock};
-use crate::root::Root;
+use crate::root::{Root, open_in_root};
 
 const MUTEX: Range = Range::byte(0);
 const USERS: Range = Range::byte(1);
@@ -229,9 +229,7 @@ impl Made {
         let (Some(parent), Some(name)) = (self.path.parent(), self.path.file_name()) else {
             return Ok(());
         };
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let inside = rustix::fs::ResolveFlags::IN_ROOT;
-        let parent = rustix::fs::openat2(root, parent, flags, Mode::empty(), inside)?;
+        let parent = open_in_root(root.as_fd(), parent, OFlags::PATH | OFlags::DIRECTORY)?;
         let stat = statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
         if (stat.st_dev, stat.st_ino) != (self.device, self.inode) {
             return Ok(());

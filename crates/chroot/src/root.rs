@@ -4,11 +4,13 @@
 use std::ffi::{CStr, OsStr};
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, openat2, statat};
+use rustix::io::Errno;
+use rustix::path::Arg;
 use thither_place::launch::{Files, Found, MAX_FILE};
 
 /// A root directory, held open.
@@ -38,8 +40,7 @@ impl Root {
     /// # Errors
     /// As `openat2(2)`.
     pub(crate) fn open_inside(&self, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
-        let flags = flags | OFlags::CLOEXEC;
-        Ok(openat2(&self.fd, path, flags, Mode::empty(), ResolveFlags::IN_ROOT)?)
+        Ok(open_in_root(self.fd.as_fd(), path, flags)?)
     }
 
     /// What is at a path, links followed inside.
@@ -86,6 +87,25 @@ impl Files for Root {
     fn uid(&self) -> u32 {
         self.uid
     }
+}
+
+/// Opens a path as if `root` were `/`. Makes system calls only if `path` is a `CStr`.
+///
+/// # Errors
+/// As `openat2(2)`.
+pub(crate) fn open_in_root(
+    root: BorrowedFd<'_>,
+    path: impl Arg + Copy,
+    flags: OFlags,
+) -> rustix::io::Result<OwnedFd> {
+    let flags = flags | OFlags::CLOEXEC;
+    let open = || openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT);
+    // EAGAIN: while a `..` was resolved, something was renamed or mounted, anywhere on this machine; one is
+    // asked to try again (openat2(2)). A bound, as it may be done on purpose.
+    (0..1000)
+        .map(|_| open())
+        .find(|opened| !matches!(opened, Err(Errno::AGAIN)))
+        .unwrap_or(Err(Errno::AGAIN))
 }
 
 /// A path as the kernel takes it, relative to the root.

@@ -1,9 +1,9 @@
 //! The command line tool `thither`.
 
 mod args;
+mod run;
 mod generate;
 mod report;
-mod run;
 mod steps;
 
 use std::process::ExitCode;

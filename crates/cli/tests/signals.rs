@@ -190,7 +190,7 @@ fn keys_at_the_users_terminal_reach_the_command_once() {
             let command = std::fs::read_to_string(format!("/proc/{pid}/cmdline"));
             command.is_ok_and(|command| command.starts_with("sleep"))
         };
-        wait_until(DEADLINE, "sleep runs", || marker.processes().iter().any(|pid| sleeps(pid)));
+        wait_until(DEADLINE, "sleep runs", || marker.processes().iter().any(sleeps));
         shell.send(b"\x03");
         shell.expect("code 130");
         shell.expect_prompt();

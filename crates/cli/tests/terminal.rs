@@ -389,8 +389,9 @@ fn a_root_of_its_own_in_tmux() {
         Ok(tmux) => tmux,
         Err(reason) => skip!("{reason}"),
     };
-    tmux.line(&format!("{THITHER} shell --env 'PS1=inside> ' {place} ash"));
-    tmux.wait_for("inside> ");
+    tmux.line(&format!("{THITHER} shell --env PS1='in''side> ' {place} ash"));
+    // The screen is shown without the space at its end.
+    tmux.wait_for("inside>");
     tmux.line("clear; echo pid $$ of $(ps | wc -l); stty size");
     tmux.wait_for("24 80");
     tmux.resize(100, 30);

@@ -12,13 +12,13 @@
 //! The core is blocking and speaks file descriptors. A place of one's own needs one method, [`Place::spawn`].
 
 pub mod command;
-pub mod error;
+pub mod process;
 pub mod exit;
+pub mod error;
+pub mod place;
+pub mod local;
 pub mod interact;
 pub mod launch;
-pub mod local;
-pub mod place;
-pub mod process;
 pub mod streams;
 pub mod users;
 

@@ -3,7 +3,7 @@
 //!
 //! # Differences from `std::process::Command`
 //! A command gets no descriptors but its three streams, and is in its directory as the user that it runs as.
-//! With a terminal the command runs under a supervisor, which leads its session: see [`launch`](crate::launch).
+//! With a terminal the command runs under a supervisor, which leads its session: see [`launch`].
 //! Dropping such a [`Process`] hangs up its terminal; dropping one without a terminal lets it run on.
 
 use std::fs;

@@ -48,8 +48,7 @@ impl Keeper {
     /// Those of socketpair(2) and fork(2).
     pub fn start(raw: &RawMode, screen: impl AsFd) -> io::Result<Keeper> {
         let flags = SocketFlags::CLOEXEC;
-        let (ours, theirs) =
-            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+        let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
         let post = Post {
             channel: theirs.as_fd(),
             tty: raw.tty().as_fd(),

@@ -34,16 +34,16 @@
 //! | `Pump(propagate_close=False)` | [`Pump::keep_open`] |
 //! | the loop of `PseudoTerminal` | [`Pumps::run`] |
 
-pub mod descriptor;
+pub mod size;
+pub mod raw;
 pub mod keeper;
 pub mod modes;
-pub mod poll;
 pub mod pty;
+pub mod descriptor;
+pub mod signals;
+pub mod poll;
 pub mod pump;
 pub mod pumps;
-pub mod raw;
-pub mod signals;
-pub mod size;
 
 pub use descriptor::{Nonblocking, reopen};
 pub use keeper::Keeper;

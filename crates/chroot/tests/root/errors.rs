@@ -57,9 +57,7 @@ fn a_root_out_of_reach() {
     check(
         &folder.path().join("root"),
         sh(""),
-        expect![
-            "125 cannot enter `chroot:ROOT`: Permission denied (os error 13)"
-        ],
+        expect!["125 cannot enter `chroot:ROOT`: Permission denied (os error 13)"],
     );
     fs::set_permissions(folder.path(), mode(0o700)).unwrap();
 }

@@ -9,9 +9,9 @@
 //! - Without a terminal of its own the process is in our process group: what is typed at the user's terminal
 //!   reaches both, and is not passed on a second time.
 
-mod keys;
 mod session;
 mod user;
+mod keys;
 
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};

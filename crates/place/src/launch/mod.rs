@@ -6,10 +6,10 @@
 //! stopped and how it ended; when our end closes, because it was dropped or because we were killed, the
 //! supervisor ends, and with it whatever it watches over.
 
-mod child;
-mod exec;
-mod protocol;
 mod resolve;
+mod exec;
+mod child;
+mod protocol;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};

@@ -146,7 +146,7 @@ fn letting_go_hangs_up() {
     let marker = Marker::new();
     let mut term = marked(&marker, "sleep 1000 & echo ready; cat; true");
     term.expect("ready");
-    assert_eq!(marker.processes().len(), 3);
+    wait_until(DEADLINE, "three processes", || marker.processes().len() == 3);
     drop(term);
     marker.assert_gone();
 }
