@@ -3,12 +3,15 @@
 
 mod common;
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 use common::{fork, in_child, session, wait};
-use rustix::process::{Pid, Signal, getpgrp, getpid, kill_process, setpgid};
+use rustix::process::{
+    Pid, Signal, WaitOptions, WaitStatus, getpgrp, getpid, kill_process, setpgid,
+};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr, tcsetpgrp};
-use thither_term::{Pty, RawMode};
+use thither_term::{Interest, Keeper, Pty, RawMode, poll};
 
 /// A job of the shell that we are: a child in a process group of its own, in the background.
 fn job(work: impl FnOnce()) -> Pid {
@@ -107,4 +110,92 @@ fn entering_where_nobody_can_continue_us_is_an_error() {
         kill_process(job, Signal::CONT).unwrap();
         assert_eq!(wait(job).exit_status(), Some(0));
     });
+}
+
+/// Waits until the terminal has these modes, which gives no event.
+fn wait_for_modes(tty: &OwnedFd, wanted: &str) {
+    let deadline = std::time::Instant::now() + common::DEADLINE;
+    while modes(tty) != wanted {
+        assert!(std::time::Instant::now() < deadline, "found {}", modes(tty));
+        std::thread::yield_now();
+    }
+}
+
+/// A job in the foreground in raw mode, with a keeper, that stops itself.
+fn kept(follower: &'static OwnedFd) -> Pid {
+    let job = job(|| {
+        stop_self();
+        let raw = RawMode::enter(follower).unwrap();
+        let mut keeper = Keeper::start(&raw, follower).unwrap();
+        keeper.remember(b"first");
+        keeper.remember(b"undo");
+        stop_self();
+    });
+    assert_eq!(wait(job).stopping_signal(), Some(libc::SIGSTOP));
+    foreground(follower, job);
+    kill_process(job, Signal::CONT).unwrap();
+    assert_eq!(wait(job).stopping_signal(), Some(libc::SIGSTOP));
+    assert!(is_raw(follower));
+    job
+}
+
+#[test]
+fn a_keeper_restores_the_terminal_after_a_kill() {
+    in_child(|| {
+        let Pty { leader, follower } = session();
+        let cooked = modes(follower);
+        let job = kept(follower);
+        kill_process(job, Signal::KILL).unwrap();
+        assert_eq!(wait(job).terminating_signal(), Some(libc::SIGKILL));
+        wait_for_modes(follower, &cooked);
+        let mut shown = [0; 64];
+        let n = rustix::io::read(leader, &mut shown).unwrap();
+        assert_eq!(&shown[..n], b"undo");
+    });
+}
+
+#[test]
+fn a_keeper_that_is_sent_home_writes_nothing() {
+    in_child(|| {
+        let Pty { leader, follower } = session();
+        let cooked = modes(follower);
+        let job = kept(follower);
+        kill_process(job, Signal::CONT).unwrap();
+        assert_eq!(wait(job).exit_status(), Some(0));
+        // By the guard, that is.
+        assert_eq!(modes(follower), cooked);
+        assert!(!has_output(leader));
+    });
+}
+
+#[test]
+fn a_keeper_leaves_a_terminal_alone_that_somebody_has_taken_care_of() {
+    in_child(|| {
+        let Pty { leader, follower } = session();
+        let job = kept(follower);
+        set_shell_modes(follower);
+        let shells = modes(follower);
+        adopt_orphans();
+        kill_process(job, Signal::KILL).unwrap();
+        assert_eq!(wait(job).terminating_signal(), Some(libc::SIGKILL));
+        // The keeper is ours now, and has done what it does when it has ended.
+        assert_eq!(wait_for_any().exit_status(), Some(0));
+        assert_eq!(modes(follower), shells);
+        assert!(!has_output(leader));
+    });
+}
+
+fn has_output(leader: &OwnedFd) -> bool {
+    poll(&[Interest::Read(leader.as_fd())], Some(Duration::ZERO)).unwrap()[0].now
+}
+
+/// Makes us the parent of orphans below us.
+fn adopt_orphans() {
+    rustix::process::set_child_subreaper(Some(getpid())).unwrap();
+}
+
+/// Waits until some child ends.
+fn wait_for_any() -> WaitStatus {
+    let found = rustix::io::retry_on_intr(|| rustix::process::wait(WaitOptions::empty()));
+    found.unwrap().expect("it was waited for").1
 }

@@ -181,6 +181,15 @@ fn environment_and_directory() {
 #[test]
 fn a_mount_made_inside_does_not_show_outside() {
     only_root!();
+    // Where mounts are shared, as systemd has them: in a private namespace this could not fail.
+    testkit::own_process!(|_| {
+        let mut unshare = std::process::Command::new("unshare");
+        unshare.args(["--mount", "--propagation", "shared"]).arg(std::env::current_exe().unwrap());
+        unshare
+    });
+    assert!(
+        testkit::mounts().iter().any(|line| line.contains(" / / ") && line.contains(" shared:"))
+    );
     let root = busybox_root!();
     let command = sh("mount -t tmpfs x /tmp && touch /tmp/inside && echo mounted; read line");
     let process = spawn(&root, command.stdin(Stream::Piped).stdout(Stream::Piped));

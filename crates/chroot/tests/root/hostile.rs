@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use testkit::{BusyboxRoot, within_deadline};
 use thither_chroot::Chroot;
@@ -107,6 +108,38 @@ fn dangling_links() {
 }
 
 #[test]
+fn links_upwards_while_something_is_renamed() {
+    let root = busybox_root!();
+    let folder = tempfile::tempdir().unwrap();
+    let names = ["a", "b"].map(|name| folder.path().join(name));
+    fs::write(&names[0], "").unwrap();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // Anywhere on this machine: the kernel gives up on `..` then (EAGAIN of openat2(2)).
+            while !stop.load(Ordering::Relaxed) {
+                fs::rename(&names[0], &names[1]).unwrap();
+                fs::rename(&names[1], &names[0]).unwrap();
+            }
+        });
+        let stopped = StopAtEnd(&stop);
+        for _ in 0..50 {
+            check(&root, &[("etc/resolv.conf", "../run/x/y")], "/run/x/y");
+        }
+        drop(stopped);
+    });
+}
+
+/// Ends a loop of another thread, also if the test fails.
+struct StopAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
 fn loops_of_links() {
     let root = busybox_root!();
     check_refused(&root, &[("sys", "sys")], "too many levels of symbolic links");
@@ -187,15 +220,16 @@ fn a_root_that_is_replaced_again_and_again() {
         fs::rename(&spare, &link).unwrap();
     };
     turn(root.path());
-    let stop = std::sync::atomic::AtomicBool::new(false);
+    let stop = AtomicBool::new(false);
     let mut entered = 0;
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+            while !stop.load(Ordering::Relaxed) {
                 turn(&outside);
                 turn(root.path());
             }
         });
+        let _stopped = StopAtEnd(&stop);
         for _ in 0..100 {
             // Whichever it finds, it is that one as a whole, or a refusal.
             match Chroot::new(&link)
@@ -214,7 +248,6 @@ fn a_root_that_is_replaced_again_and_again() {
                 }
             }
         }
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
     });
     assert!(entered > 0, "it was never the root");
     assert_eq!(listing(&outside).len(), 4);
