@@ -37,6 +37,12 @@ fn is_raw(tty: &OwnedFd) -> bool {
     !tcgetattr(tty).unwrap().local_modes.intersects(LocalModes::ICANON | LocalModes::ISIG)
 }
 
+/// Ignores what keeps a background process from its terminal, as a shell does.
+fn be_a_shell() {
+    // SAFETY: ignoring a signal runs no code of ours.
+    unsafe { libc::signal(libc::SIGTTOU, libc::SIG_IGN) };
+}
+
 /// Modes as a shell's line editor sets them for itself.
 fn set_shell_modes(tty: &OwnedFd) {
     let mut modes = tcgetattr(tty).unwrap();
@@ -86,8 +92,7 @@ fn restoring_from_the_background_is_skipped() {
         assert_eq!(wait(job).stopping_signal(), Some(libc::SIGSTOP));
         assert!(is_raw(follower));
 
-        // SAFETY: ignoring a signal runs no code of ours. It lets a shell in the background take its terminal.
-        unsafe { libc::signal(libc::SIGTTOU, libc::SIG_IGN) };
+        be_a_shell();
         foreground(follower, getpgrp());
         set_shell_modes(follower);
         let shells = modes(follower);
@@ -173,6 +178,7 @@ fn a_keeper_leaves_a_terminal_alone_that_somebody_has_taken_care_of() {
     in_child(|| {
         let Pty { leader, follower } = session();
         let job = kept(follower);
+        be_a_shell();
         set_shell_modes(follower);
         let shells = modes(follower);
         adopt_orphans();
