@@ -179,7 +179,10 @@ fn a_keeper_leaves_a_terminal_alone_that_somebody_has_taken_care_of() {
         let Pty { leader, follower } = session();
         let job = kept(follower);
         be_a_shell();
-        set_shell_modes(follower);
+        // Not raw mode: ^C is a signal.
+        let mut other = tcgetattr(follower).unwrap();
+        other.local_modes.insert(LocalModes::ISIG);
+        tcsetattr(follower, OptionalActions::Now, &other).unwrap();
         let shells = modes(follower);
         adopt_orphans();
         kill_process(job, Signal::KILL).unwrap();
