@@ -95,10 +95,19 @@ impl Session {
                 self.signals(signals)?;
             }
             if event {
-                match self.process.control.event()? {
-                    Some(Event::Exited(exit)) => return self.finish(exit, signals),
-                    Some(Event::Stopped(_)) => self.suspend()?,
-                    None => {}
+                match self.process.control.event() {
+                    Ok(Some(Event::Exited(exit))) => {
+                        self.show_remainder(signals)?;
+                        let ending = self.farewell.ending(exit);
+                        return Ok(self.end(ending));
+                    }
+                    Ok(Some(Event::Stopped(_))) => self.suspend()?,
+                    Ok(None) => {}
+                    Err(error) => {
+                        // What came before the loss was not lost.
+                        self.show_remainder(signals)?;
+                        return Err(error);
+                    }
                 }
             }
         }
@@ -141,7 +150,11 @@ impl Session {
             other => drop(other.map_err(pumping)?),
         }
         match action {
-            Some(Action::Detach) => return Ok(Some(self.end(Ending::Detached))),
+            Some(Action::Detach) => {
+                // What was typed before is for the program, as far as it takes it now.
+                self.input.drain().map_err(pumping)?;
+                return Ok(Some(self.end(Ending::Detached)));
+            }
             Some(Action::Leave) => return Ok(Some(Ending::Left)),
             Some(Action::Suspend) => self.user.suspend()?,
             Some(Action::Help) => self.output.push(HELP.as_bytes()),
@@ -205,7 +218,7 @@ impl Session {
     }
 
     /// Shows what the process has left in its terminal.
-    fn finish(mut self, exit: Exit, signals: &Signals) -> Result<Ending> {
+    fn show_remainder(&mut self, signals: &Signals) -> Result<()> {
         let mut left = REMAINDER;
         loop {
             let read = self.read_output()?;
@@ -225,8 +238,7 @@ impl Session {
                 break;
             }
         }
-        let ending = self.farewell.ending(exit);
-        Ok(self.end(ending))
+        Ok(())
     }
 
     fn told_to_end(&mut self, signals: &Signals) -> bool {
