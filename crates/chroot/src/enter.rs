@@ -174,6 +174,12 @@ fn attach<F: Fn(Errno) -> Failure>(
                 // The very same file system is mounted there already: /sys, where the root is this machine's
                 // own and the network namespace is shared.
                 Err(Errno::BUSY) => Ok(()),
+                // A sysfs belongs to a network namespace, which may be shared with those who have more rights.
+                Err(Errno::PERM) if kind.as_c_str() == c"sysfs" => {
+                    let tree = clone_tree(c"/sys", true).map_err(failure(step::MOUNT))?;
+                    move_mount(tree, c"", CWD, c".", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+                        .map_err(failure(step::MOUNT))
+                }
                 other => other.map_err(failure(step::MOUNT)),
             }
         }

@@ -47,13 +47,17 @@ impl MountPoints {
     /// When the record cannot be opened in the private folder.
     pub(crate) fn open(root: &Root) -> io::Result<MountPoints> {
         let stat = fstat(&root.fd)?;
-        let path = state_folder()?.join(format!("root-{:x}-{:x}", stat.st_dev, stat.st_ino));
         let flags = OFlags::CLOEXEC | OFlags::NOFOLLOW;
         loop {
+            let path = state_folder()?.join(format!("root-{:x}-{:x}", stat.st_dev, stat.st_ino));
             let mut options = OpenOptions::new();
             options.read(true).append(true).create(true).mode(0o600);
             options.custom_flags(flags.bits().cast_signed());
-            let record = options.open(&path)?;
+            let record = match options.open(&path) {
+                // The last user removed the folder just now.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                other => other?,
+            };
             lock(&record, MUTEX)?;
             // The last user may have removed the name between our open and our lock.
             if record.metadata()?.nlink() == 0 {
@@ -174,6 +178,10 @@ impl Drop for MountPoints {
             self.remove_made();
             // A record whose name is gone is no one's: see `open`.
             let _ = fs::remove_file(&self.path);
+            // So is its folder, when it was the last.
+            if let Some(folder) = self.path.parent() {
+                let _ = fs::remove_dir(folder);
+            }
         }
         // Closing would release the locks only once no child that another thread is just starting has it open
         // any more; until then the last user would not know that it is the last.
@@ -243,26 +251,28 @@ impl Made {
     }
 }
 
-/// A folder that only our user can look into.
+/// A folder that only our user can look into: of this uid in this user namespace, as user 0 of another one is
+/// somebody else.
 fn state_folder() -> io::Result<PathBuf> {
     let uid = rustix::process::geteuid().as_raw();
-    let runtime = match uid {
+    let folder = match (uid, inner_user_namespace()) {
+        (_, Some(namespace)) => PathBuf::from(format!("/tmp/thither-{uid}-{namespace}")),
         // Root takes no folder from an environment that another user may have set.
-        0 => Some(PathBuf::from("/run")).filter(|path| path.is_dir()),
-        // After `su` it may be the folder of the user before.
-        _ => std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| {
-            fs::metadata(path).is_ok_and(|folder| folder.is_dir() && folder.uid() == uid)
-        }),
-    };
-    let folder = match runtime {
-        Some(runtime) => runtime.join("thither"),
-        None => PathBuf::from(format!("/tmp/thither-{uid}")),
+        (0, None) if Path::new("/run").is_dir() => PathBuf::from("/run/thither"),
+        (_, None) => match std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from) {
+            Some(runtime) if uid != 0 && runtime.is_dir() => runtime.join("thither"),
+            _ => PathBuf::from(format!("/tmp/thither-{uid}")),
+        },
     };
     match fs::DirBuilder::new().mode(0o700).create(&folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
-    let metadata = fs::symlink_metadata(&folder)?;
+    let metadata = match fs::symlink_metadata(&folder) {
+        // Removed just now: made again with the record.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(folder),
+        other => other?,
+    };
     if !metadata.is_dir() || metadata.uid() != uid || metadata.mode() & 0o077 != 0 {
         let text = format!(
             "the folder {} is not ours alone: it must belong to user {uid} with mode 0700",
@@ -271,6 +281,13 @@ fn state_folder() -> io::Result<PathBuf> {
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
     }
     Ok(folder)
+}
+
+/// The number of our user namespace, unless it is the first one, whose number is fixed (`PROC_USER_INIT_INO` of the
+/// kernel's `include/linux/proc_ns.h`).
+fn inner_user_namespace() -> Option<u64> {
+    let number = fs::metadata("/proc/self/ns/user").ok()?.ino();
+    (number != 0xefff_fffd).then_some(number)
 }
 
 #[cfg(test)]

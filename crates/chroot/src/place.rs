@@ -142,7 +142,7 @@ impl Chroot {
         Error::Place {
             action,
             place: self.address(),
-            hint: userns::step_hint(failure.errno),
+            hint: userns::step_hint(failure.step, failure.errno),
             source: Box::new(io::Error::from(failure.errno)),
         }
     }

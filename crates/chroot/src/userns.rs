@@ -5,7 +5,9 @@ use std::io;
 
 use rustix::io::Errno;
 
-use crate::enter::IdMaps;
+use thither_place::launch::Step;
+
+use crate::enter::{IdMaps, step};
 
 impl IdMaps {
     /// User and group 0 inside are the caller's own outside; there are no others.
@@ -44,15 +46,20 @@ pub(crate) fn fork_hint(error: &io::Error) -> Option<String> {
         ),
         Errno::NOSYS => Some("clone3 is missing or filtered: Linux 5.5 or newer is needed".into()),
         Errno::INVAL => Some("this kernel is built without one of the namespaces".into()),
-        _ => step_hint(Errno::from_raw_os_error(error.raw_os_error()?)),
+        _ => None,
     }
 }
 
 /// What to do about a step inside that was refused.
-pub(crate) fn step_hint(errno: Errno) -> Option<String> {
+pub(crate) fn step_hint(step: Step, errno: Errno) -> Option<String> {
     let restricted = fs::read_to_string("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
         .is_ok_and(|text| text.trim() == "1");
     match errno {
+        Errno::INVAL if [step::PROPAGATION, step::PIVOT].contains(&step) => Some(
+            "the root that this program itself is in is no mount point, as after chroot(1): enter that one with \
+             thither too, or bind-mount it on itself before"
+                .into(),
+        ),
         Errno::PERM | Errno::ACCESS if restricted => Some(
             "AppArmor takes the rights away from user namespaces: \
              `sysctl -w kernel.apparmor_restrict_unprivileged_userns=0` as root, or run this as root"
