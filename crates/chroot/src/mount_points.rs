@@ -7,14 +7,15 @@
 //! forks do not release them, and a closed descriptor does.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{AtFlags, Mode, OFlags, fstat, mkdirat, openat, readlinkat, statat, unlinkat};
+use rustix::io::Errno;
 
 use crate::lock::{Range, lock, try_lock, unlock};
 use crate::root::{Root, open_in_root};
@@ -47,16 +48,17 @@ impl MountPoints {
     /// When the record cannot be opened in the private folder.
     pub(crate) fn open(root: &Root) -> io::Result<MountPoints> {
         let stat = fstat(&root.fd)?;
-        let flags = OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let name = format!("root-{:x}-{:x}", stat.st_dev, stat.st_ino);
+        let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE;
+        let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         loop {
-            let path = state_folder()?.join(format!("root-{:x}-{:x}", stat.st_dev, stat.st_ino));
-            let mut options = OpenOptions::new();
-            options.read(true).append(true).create(true).mode(0o600);
-            options.custom_flags(flags.bits().cast_signed());
-            let record = match options.open(&path) {
-                // The last user removed the folder just now.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                other => other?,
+            // The last user may remove the folder at any time, and another user of this machine make one of its
+            // name: so the record is opened in the very folder that was looked at.
+            let Some((folder, path)) = state_folder()? else { continue };
+            let path = path.join(&name);
+            let record = match openat(&folder, &name, flags, Mode::from_raw_mode(0o600)) {
+                Err(Errno::NOENT) => continue,
+                other => File::from(other?),
             };
             lock(&record, MUTEX)?;
             // The last user may have removed the name between our open and our lock.
@@ -119,7 +121,7 @@ impl MountPoints {
                     if rustix::fs::FileType::from_raw_mode(stat.st_mode).is_symlink() {
                         links += 1;
                         if links > MAX_LINKS {
-                            return Err(rustix::io::Errno::LOOP.into());
+                            return Err(Errno::LOOP.into());
                         }
                         let target = readlinkat(&found, c"", Vec::new())?;
                         let target = PathBuf::from(OsString::from_vec(target.into_bytes()));
@@ -252,15 +254,16 @@ impl Made {
 }
 
 /// A folder that only our user can look into: of this uid in this user namespace, as user 0 of another one is
-/// somebody else.
-fn state_folder() -> io::Result<PathBuf> {
+/// somebody else. `None` if it was removed just now.
+fn state_folder() -> io::Result<Option<(OwnedFd, PathBuf)>> {
     let uid = rustix::process::geteuid().as_raw();
     let folder = match (uid, inner_user_namespace()) {
         (_, Some(namespace)) => PathBuf::from(format!("/tmp/thither-{uid}-{namespace}")),
         // Root takes no folder from an environment that another user may have set.
         (0, None) if Path::new("/run").is_dir() => PathBuf::from("/run/thither"),
         (_, None) => match std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from) {
-            Some(runtime) if uid != 0 && runtime.is_dir() => runtime.join("thither"),
+            // After `su` it may be the folder of the user before.
+            Some(runtime) if uid != 0 && is_own_folder(&runtime, uid) => runtime.join("thither"),
             _ => PathBuf::from(format!("/tmp/thither-{uid}")),
         },
     };
@@ -268,11 +271,12 @@ fn state_folder() -> io::Result<PathBuf> {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
-    let metadata = match fs::symlink_metadata(&folder) {
-        // Removed just now: made again with the record.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(folder),
-        other => other?,
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened = match rustix::fs::open(&folder, flags, Mode::empty()) {
+        Err(Errno::NOENT) => return Ok(None),
+        other => File::from(other?),
     };
+    let metadata = opened.metadata()?;
     if !metadata.is_dir() || metadata.uid() != uid || metadata.mode() & 0o077 != 0 {
         let text = format!(
             "the folder {} is not ours alone: it must belong to user {uid} with mode 0700",
@@ -280,7 +284,11 @@ fn state_folder() -> io::Result<PathBuf> {
         );
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
     }
-    Ok(folder)
+    Ok(Some((opened.into(), folder)))
+}
+
+fn is_own_folder(path: &Path, uid: u32) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| metadata.is_dir() && metadata.uid() == uid)
 }
 
 /// The number of our user namespace, unless it is the first one, whose number is fixed (`PROC_USER_INIT_INO` of the
@@ -307,5 +315,24 @@ mod tests {
         text.pop();
         assert_eq!(Made::decode_all(&text), &all[..1]);
         assert_eq!(Made::decode_all(b"junk\0zz 1 /x\0"), []);
+    }
+
+    #[test]
+    fn a_child_that_is_just_starting_does_not_count() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Root::open(folder.path(), "chroot:".into(), 0).unwrap();
+        let [first, second] = [(); 2].map(|()| {
+            let points = MountPoints::open(&root).unwrap();
+            points.ensure(&root, "/made", true).unwrap();
+            points.ready().unwrap();
+            points
+        });
+        // What another thread forks has the same open file description, until it executes its program.
+        let forked = first.record.try_clone().unwrap();
+        drop(first);
+        assert!(folder.path().join("made").exists());
+        drop(second);
+        assert!(!folder.path().join("made").exists());
+        drop(forked);
     }
 }

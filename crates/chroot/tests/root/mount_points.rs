@@ -185,7 +185,7 @@ fn check_killed(user: bool) {
     if user {
         as_user(&mut next);
     }
-    let output = next.output().unwrap();
+    let output = testkit::within_deadline("the helper", move || next.output()).unwrap();
     assert!(output.status.success(), "{output:?}");
     assert_clean(root.path(), &before);
 }

@@ -13,10 +13,11 @@ mod protocol;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, socketpair};
-use rustix::process::{Signal, WaitId, WaitIdOptions, waitid};
+use rustix::process::{DumpableBehavior, Signal, WaitId, WaitIdOptions, waitid};
 use thither_term::WindowSize;
 
 pub use exec::{DEFAULT_PATH, Exec, c_string};
@@ -95,10 +96,33 @@ pub unsafe fn launch(
 /// # Errors
 /// See [`LaunchError`].
 pub(crate) fn spawn(exec: &Exec, plumbing: &Plumbing) -> std::result::Result<OwnedFd, LaunchError> {
-    let unblock = block_signals();
-    let spawned = child::spawn(exec, streams_of(plumbing));
-    drop(unblock);
-    spawned.map_err(LaunchError::Step)
+    let _dumpable = exec.identity.as_ref().map(|_| KeepDumpable::new());
+    let _blocked = block_signals();
+    child::spawn(exec, streams_of(plumbing)).map_err(LaunchError::Step)
+}
+
+/// Whether this process may be looked at by its user (prctl(2), `PR_SET_DUMPABLE`) is a property of its memory. A
+/// child that shares it until it executes its program takes that away as it becomes another user; here it is given
+/// back, and one such child is started at a time, lest two take each other's state for ours.
+struct KeepDumpable {
+    before: Option<DumpableBehavior>,
+    _one: MutexGuard<'static, ()>,
+}
+
+impl KeepDumpable {
+    fn new() -> KeepDumpable {
+        static ONE: Mutex<()> = Mutex::new(());
+        let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        KeepDumpable { before: rustix::process::dumpable_behavior().ok(), _one: one }
+    }
+}
+
+impl Drop for KeepDumpable {
+    fn drop(&mut self) {
+        if let Some(before) = self.before {
+            let _ = rustix::process::set_dumpable_behavior(before);
+        }
+    }
 }
 
 fn channel() -> io::Result<(OwnedFd, OwnedFd)> {

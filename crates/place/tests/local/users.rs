@@ -94,6 +94,27 @@ fn root_becomes_another_user() {
 }
 
 #[test]
+fn becoming_another_user_changes_nothing_for_the_caller() {
+    if !is_root() {
+        skip!("only root can become another user");
+    }
+    testkit::own_process!(|program| std::process::Command::new(program));
+    let status = || {
+        let wanted =
+            |line: &&str| ["Uid", "Gid", "Groups", "CapEff"].iter().any(|w| line.starts_with(w));
+        let text = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+        let lines: Vec<String> = text.lines().filter(wanted).map(String::from).collect();
+        (lines, rustix::process::dumpable_behavior().unwrap())
+    };
+    let before = status();
+    let command = Command::new("true").user(format!("{USER}:{USER}"));
+    for command in [command.clone().stdin(Stream::Null), command.terminal(SIZE)] {
+        assert!(crate::wait(Local.spawn(&command).unwrap()).success());
+        assert_eq!(status(), before);
+    }
+}
+
+#[test]
 fn a_named_user_brings_home_and_shell() {
     if !is_root() {
         skip!("only root can become another user");
