@@ -196,3 +196,27 @@ fn keys_at_the_users_terminal_reach_the_command_once() {
         shell.expect_prompt();
     }
 }
+
+#[test]
+fn an_exit_code_is_ours_where_the_end_of_children_is_ignored() {
+    let places = match everywhere() {
+        Ok(places) => places,
+        Err(reason) => skip!("{reason}"),
+    };
+    for there in places {
+        let mut command = Command::new("sh");
+        command.args([
+            "-c",
+            "trap '' CHLD; exec \"$0\" \"$@\"",
+            &there.program,
+            "run",
+            &there.place,
+        ]);
+        command.args(["sh", "-c", "exit 7"]).env("PATH", "/usr/bin:/bin").current_dir("/");
+        command.env_remove("XDG_RUNTIME_DIR").stdin(Stdio::null());
+        if there.ordinary {
+            as_user(&mut command);
+        }
+        assert_eq!(end(command.spawn().expect("sh")).code(), Some(7), "{}", there.place);
+    }
+}

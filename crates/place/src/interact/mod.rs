@@ -75,7 +75,8 @@ pub fn attach(process: Process, options: &Interact) -> Result<Ending> {
 }
 
 fn signals(terminal: bool) -> Result<Signals> {
-    let mut wanted = vec![libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
+    // SIGCHLD only so that it is not ignored: then the kernel would keep a child's exit code from us (wait(2)).
+    let mut wanted = vec![libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT, libc::SIGCHLD];
     if terminal {
         wanted.extend([libc::SIGWINCH, libc::SIGTSTP, libc::SIGCONT]);
     }
@@ -104,7 +105,8 @@ fn follow(mut process: Process, signals: &Signals) -> Result<Ending> {
         poll(&interests, farewell.timeout()).map_err(waiting)?;
         while let Some(received) = signals.next() {
             // A key typed at our terminal has reached the process as well; the terminal's end may not have.
-            if received.sender != Sender::Kernel || received.signal == libc::SIGHUP {
+            let typed = received.sender == Sender::Kernel && received.signal != libc::SIGHUP;
+            if !typed && received.signal != libc::SIGCHLD {
                 farewell.begin(received, process.control.as_mut())?;
             }
         }

@@ -188,6 +188,7 @@ impl Session {
                     self.user.resume()?;
                     self.resize()?;
                 }
+                libc::SIGCHLD => {}
                 _ => self.farewell.begin(received, self.process.control.as_mut())?,
             }
         }
@@ -244,7 +245,8 @@ impl Session {
     fn told_to_end(&mut self, signals: &Signals) -> bool {
         let mut told = false;
         while let Some(received) = signals.next() {
-            told |= ![libc::SIGWINCH, libc::SIGTSTP, libc::SIGCONT].contains(&received.signal);
+            let harmless = [libc::SIGWINCH, libc::SIGTSTP, libc::SIGCONT, libc::SIGCHLD];
+            told |= !harmless.contains(&received.signal);
         }
         told
     }
