@@ -71,7 +71,11 @@ impl Chroot {
                 .source
                 .is_dir()
                 .map_err(|source| self.failed(format!("mount {}", describe(mount)), source))?;
-            let Some(is_dir) = is_dir else { continue };
+            let Some(is_dir) = is_dir else {
+                tracing::debug!(mount = describe(mount), "left out: this machine has no such file");
+                continue;
+            };
+            tracing::debug!(mount = describe(mount), "plan");
             if let Some(inside) = self.shown_by_earlier(index, mount) {
                 // What will be there is what the earlier mount shows, and not the root's to change.
                 if inside.is_dir() == is_dir && inside.exists() {
@@ -154,7 +158,7 @@ impl Place for Chroot {
         let privileged =
             capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN));
         let uid = if privileged { rustix::process::geteuid().as_raw() } else { 0 };
-        tracing::debug!(root = ?self.root, user_namespace = !privileged, "enter the root");
+        tracing::debug!(root = ?self.root, user_and_net_namespace = !privileged, "enter the root");
         let root = self.open_root(uid)?;
         let mut resolved = Resolved::new(command, std::env::vars_os(), &root)?;
         // Who one is inside already needs no right to become.

@@ -67,7 +67,7 @@ fn join(there: &There, mut command: Command) -> Result<u8, Failure> {
             0
         }
         Ending::Left => {
-            report::say(&format!("left {address}; the command may still run"));
+            report::say(&format!("left {address}"));
             FAILED
         }
         Ending::Signalled(signal) => u8::try_from(128 + signal).unwrap_or(255),
