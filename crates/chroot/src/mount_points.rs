@@ -17,6 +17,8 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{AtFlags, Mode, OFlags, fstat, mkdirat, openat, readlinkat, statat, unlinkat};
 use rustix::io::Errno;
 
+use thither_place::error::quoted;
+
 use crate::lock::{Range, lock, try_lock, unlock};
 use crate::root::{Root, open_in_root};
 
@@ -34,11 +36,18 @@ pub(crate) struct MountPoints {
     path: PathBuf,
 }
 
-/// A mount point that could not be made ready.
-#[derive(Debug)]
-pub(crate) struct Unready {
-    pub(crate) destination: String,
-    pub(crate) source: io::Error,
+/// Whether a destination is there, a directory or a file.
+///
+/// # Errors
+/// When something else is there, or it cannot be looked at.
+pub(crate) fn exists(root: &Root, destination: &str, dir: bool) -> io::Result<bool> {
+    match root.file_type(Path::new(destination)) {
+        Ok((kind, _)) if dir && !kind.is_dir() => Err(io::ErrorKind::NotADirectory.into()),
+        Ok((kind, _)) if !dir && kind.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 impl MountPoints {
@@ -75,27 +84,6 @@ impl MountPoints {
         }
     }
 
-    /// Makes sure that a destination is there, a directory or a file.
-    ///
-    /// # Errors
-    /// When something else is there, or it cannot be made.
-    pub(crate) fn ensure(&self, root: &Root, destination: &str, dir: bool) -> Result<(), Unready> {
-        let unready = |source| Unready { destination: destination.to_owned(), source };
-        match root.file_type(Path::new(destination)) {
-            Ok((kind, _)) if dir && !kind.is_dir() => {
-                Err(unready(io::ErrorKind::NotADirectory.into()))
-            }
-            Ok((kind, _)) if !dir && kind.is_dir() => {
-                Err(unready(io::ErrorKind::IsADirectory.into()))
-            }
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.make(root, destination, dir).map_err(unready)
-            }
-            Err(error) => Err(unready(error)),
-        }
-    }
-
     /// Lets others in: until now they waited for us to make what we need.
     ///
     /// # Errors
@@ -104,8 +92,12 @@ impl MountPoints {
         unlock(&self.record, MUTEX)
     }
 
-    /// Makes what a path lacks, following links inside the root, dangling ones too.
-    fn make(&self, root: &Root, destination: &str, dir: bool) -> io::Result<()> {
+    /// Makes what a path lacks, following links inside the root, dangling ones too: directories, and at its end one or
+    /// a file.
+    ///
+    /// # Errors
+    /// As `mkdir(2)` and `open(2)`, and when it cannot be recorded.
+    pub(crate) fn make(&self, root: &Root, destination: &str, dir: bool) -> io::Result<()> {
         let mut todo: Vec<OsString> = parts(Path::new(destination)).rev().collect();
         let mut at = PathBuf::from("/");
         let mut links = 0;
@@ -146,15 +138,26 @@ impl MountPoints {
 
     fn make_one(&self, parent: &OwnedFd, path: &Path, name: &OsStr, dir: bool) -> io::Result<()> {
         tracing::debug!(path = ?path, "make a mount point");
-        if dir {
-            mkdirat(parent, name, Mode::from_raw_mode(0o755))?;
-        } else {
-            let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-            openat(parent, name, flags, Mode::from_raw_mode(0o644))?;
-        }
-        let stat = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
-        let made = Made { path: path.to_owned(), device: stat.st_dev, inode: stat.st_ino };
-        (&self.record).write_all(&made.encode())
+        // For all to use, whatever our umask.
+        let mode = Mode::from_raw_mode(if dir { 0o755 } else { 0o644 });
+        let flags = OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let made = match dir {
+            true => {
+                mkdirat(parent, name, mode)?;
+                openat(parent, name, flags | OFlags::DIRECTORY, Mode::empty())?
+            }
+            false => {
+                openat(parent, name, flags | OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY, mode)?
+            }
+        };
+        rustix::fs::fchmod(&made, mode)?;
+        let stat = fstat(&made)?;
+        let entry = Made { path: path.to_owned(), device: stat.st_dev, inode: stat.st_ino };
+        (&self.record).write_all(&entry.encode()).map_err(|error| {
+            // What is not recorded would stay for ever.
+            let _ = entry.remove(&self.root);
+            io::Error::new(error.kind(), format!("the record {}: {error}", quoted(&self.path)))
+        })
     }
 
     /// Removes what the record lists, last made first, if it is still what was made and is empty.
@@ -268,7 +271,10 @@ fn state_folder() -> io::Result<Option<(OwnedFd, PathBuf)>> {
         },
     };
     match fs::DirBuilder::new().mode(0o700).create(&folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            let text = format!("the folder {}: {error}", quoted(&folder));
+            return Err(io::Error::new(error.kind(), text));
+        }
         _ => {}
     }
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -280,7 +286,7 @@ fn state_folder() -> io::Result<Option<(OwnedFd, PathBuf)>> {
     if !metadata.is_dir() || metadata.uid() != uid || metadata.mode() & 0o077 != 0 {
         let text = format!(
             "the folder {} is not ours alone: it must belong to user {uid} with mode 0700",
-            thither_place::error::quoted(&folder)
+            quoted(&folder)
         );
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
     }
@@ -323,7 +329,9 @@ mod tests {
         let root = Root::open(folder.path(), "chroot:".into(), 0).unwrap();
         let [first, second] = [(); 2].map(|()| {
             let points = MountPoints::open(&root).unwrap();
-            points.ensure(&root, "/made", true).unwrap();
+            if !exists(&root, "/made", true).unwrap() {
+                points.make(&root, "/made", true).unwrap();
+            }
             points.ready().unwrap();
             points
         });

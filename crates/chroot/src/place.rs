@@ -13,7 +13,7 @@ use thither_place::streams::Plumbing;
 use thither_place::{Command, Control, Error, Event, Place, Process, Result, WindowSize};
 
 use crate::enter::{IdMaps, Plan, PlannedMount, What, enter, step};
-use crate::mount_points::{MountPoints, Unready};
+use crate::mount_points::{MountPoints, exists};
 use crate::plan::{DEFAULT_MOUNTS, Mount, Source};
 use crate::root::{Root, relative};
 use crate::{typing, userns};
@@ -61,10 +61,10 @@ impl Chroot {
         })
     }
 
-    /// What there is to mount, its mount points made ready.
-    fn plan_mounts(&self, root: &Root) -> Result<(Vec<PlannedMount>, MountPoints)> {
-        let points = MountPoints::open(root)
-            .map_err(|source| self.failed("keep a record of mount points", source))?;
+    /// What there is to mount, its mount points made ready. Without a record none can be made, and none has to be
+    /// removed.
+    fn plan_mounts(&self, root: &Root) -> Result<(Vec<PlannedMount>, Option<MountPoints>)> {
+        let mut record = MountPoints::open(root);
         let mut planned = Vec::new();
         for (index, mount) in (0..).zip(&self.mounts) {
             let is_dir = mount
@@ -75,32 +75,60 @@ impl Chroot {
                 tracing::debug!(mount = describe(mount), "left out: this machine has no such file");
                 continue;
             };
-            tracing::debug!(mount = describe(mount), "plan");
-            if let Some(inside) = self.shown_by_earlier(index, mount) {
+            let ready = match self.shown_by_earlier(index, mount) {
                 // What will be there is what the earlier mount shows, and not the root's to change.
-                if inside.is_dir() == is_dir && inside.exists() {
-                    planned.push(plan_mount(index, mount).map_err(|e| self.failed("mount", e))?);
-                } else {
-                    tracing::debug!(mount = describe(mount), missing = ?inside, "left out");
-                }
-                continue;
-            }
-            match points.ensure(root, mount.destination, is_dir) {
-                Ok(()) => planned
-                    .push(plan_mount(index, mount).map_err(|error| self.failed("mount", error))?),
-                Err(unready) if mount.is_optional() => {
-                    tracing::debug!(destination = unready.destination, error = %unready.source, "mount left out");
-                }
-                Err(Unready { destination, source }) => {
-                    let path = root.display(&destination);
-                    return Err(
-                        self.failed(format!("use the mount point {}", quoted(path)), source)
-                    );
-                }
+                Some(inside) => inside.exists() && inside.is_dir() == is_dir,
+                None => match self.make_ready(root, mount, is_dir, &mut record) {
+                    Ok(()) => true,
+                    Err(error) if mount.is_optional() => {
+                        tracing::debug!(mount = describe(mount), %error, "left out");
+                        false
+                    }
+                    Err(error) => return Err(error),
+                },
+            };
+            if ready {
+                tracing::debug!(mount = describe(mount), "plan");
+                planned
+                    .push(plan_mount(index, mount).map_err(|error| self.failed("mount", error))?);
             }
         }
-        points.ready().map_err(|source| self.failed("keep a record of mount points", source))?;
-        Ok((planned, points))
+        if let Ok(points) = &record {
+            points
+                .ready()
+                .map_err(|source| self.failed("keep a record of mount points", source))?;
+        }
+        Ok((planned, record.ok()))
+    }
+
+    fn make_ready(
+        &self,
+        root: &Root,
+        mount: &Mount,
+        is_dir: bool,
+        record: &mut io::Result<MountPoints>,
+    ) -> Result<()> {
+        let path = quoted(root.display(mount.destination));
+        let there = exists(root, mount.destination, is_dir)
+            .map_err(|source| self.failed(format!("use the mount point {path}"), source))?;
+        if there {
+            return Ok(());
+        }
+        let made = match record {
+            Ok(points) => points.make(root, mount.destination, is_dir),
+            Err(error) => Err(io::Error::new(error.kind(), format!("no record of it: {error}"))),
+        };
+        made.map_err(|source| {
+            let (place, source) = (self.address(), Box::new(source));
+            let once = if is_dir { "mkdir -p" } else { "touch" };
+            let hint = Some(format!("make it once, with {once}, or run this as root"));
+            Error::Place {
+                action: format!("make the missing mount point {path}"),
+                place,
+                source,
+                hint,
+            }
+        })
     }
 
     /// The file on this machine that an earlier bind mount will show at a mount's destination, if one does.
@@ -192,7 +220,7 @@ impl Place for Chroot {
             launch::launch(&self.address(), &exec, &plumbing, namespaces as u64, &|| enter(&plan))
         };
         let supervisor = launched.map_err(|error| self.launch_error(error, &resolved, &root))?;
-        let control = Inside { supervisor, points: Some(points) };
+        let control = Inside { supervisor, points };
         Ok(plumbing.attach(Process::new(Box::new(control))))
     }
 }

@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 use thither::error::quoted;
-use thither::interact::{Ending, Interact, interact, user_terminal};
+use thither::interact::{Ending, Interact, die_interrupted, interact, user_terminal};
 use thither::{Address, Command, Stream};
 
 use crate::args::{Run, Shell, There};
@@ -69,6 +69,10 @@ fn join(there: &There, mut command: Command) -> Result<u8, Failure> {
         Ending::Left => {
             report::say(&format!("left {address}"));
             FAILED
+        }
+        Ending::Interrupted => {
+            die_interrupted();
+            130
         }
         Ending::Signalled(signal) => u8::try_from(128 + signal).unwrap_or(255),
     })

@@ -364,6 +364,20 @@ fn nothing_inside_a_root_types_into_the_terminal() {
 }
 
 #[test]
+fn a_terminal_that_nobody_reads_does_not_keep_us_from_ending() {
+    everywhere(|place, mut user| {
+        // Its end is seen at the other terminal, of the shell that waits for it.
+        user.shell.line(&format!("mkfifo /tmp/$$; $T shell {place} yes </dev/tty >/tmp/$$ & "));
+        user.shell.expect_prompt();
+        user.shell.line("exec 3</tmp/$$; rm /tmp/$$; fg");
+        user.shell.until("raw mode", |shell| shell.modes().is_raw());
+        kill(user.tool(), "TERM");
+        user.shell.expect_prompt();
+        user.back_with(143);
+    });
+}
+
+#[test]
 fn a_window_that_is_closed_ends_what_runs_in_it() {
     everywhere(|place, mut user| {
         user.enter(place);

@@ -59,10 +59,10 @@ pub enum Error {
         /// The hop that was lost.
         place: String,
     },
-    /// The user's own terminal could not be used.
-    #[error("cannot {action} of the terminal")]
+    /// The user's own terminal or streams could not be used.
+    #[error("cannot {action}")]
     Terminal {
-        /// What was tried, to complete "cannot ... of the terminal".
+        /// What was tried, to complete "cannot ...".
         action: &'static str,
         /// Why.
         source: io::Error,

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair,
 };
-use rustix::process::{Pid, WaitOptions, getpgrp, waitpid};
+use rustix::process::{Pid, WaitOptions, getpgid, getpgrp, getppid, getsid, waitpid};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
 
 use crate::RawMode;
@@ -21,8 +21,9 @@ const REMEMBER: u8 = 1;
 /// A small process that restores a terminal when this one cannot, because it was killed by SIGKILL or ran out of
 /// memory. Not every shell does that for its children.
 ///
-/// It acts only if the terminal is still in our raw mode and has our process group in the foreground; else
-/// somebody else has taken care of it. Dropping the keeper sends it home.
+/// It acts only if the terminal is still in our raw mode, with our process group in the foreground or the one of our
+/// parent or of the session's leader, the shells that may have come to the foreground meanwhile; else somebody else
+/// has taken care of it. Dropping the keeper sends it home.
 ///
 /// ```no_run
 /// use thither_term::{Keeper, RawMode};
@@ -55,7 +56,7 @@ impl Keeper {
             screen: screen.as_fd(),
             cooked: raw.cooked(),
             raw: raw.cooked().clone(),
-            group: getpgrp(),
+            groups: [Some(getpgrp()), getppid().and_then(group_of), getsid(None).ok()],
         };
         let process = fork(post)?;
         Ok(Keeper { channel: ours, process, remembered: Vec::new() })
@@ -89,8 +90,12 @@ struct Post<'a> {
     screen: BorrowedFd<'a>,
     cooked: &'a Termios,
     raw: Termios,
-    /// Ours, while the terminal is.
-    group: Pid,
+    /// Who may be in the foreground while the terminal is ours, or when we have just been killed.
+    groups: [Option<Pid>; 3],
+}
+
+fn group_of(process: Pid) -> Option<Pid> {
+    getpgid(Some(process)).ok()
 }
 
 fn fork(mut post: Post<'_>) -> io::Result<Pid> {
@@ -142,7 +147,7 @@ fn keep(post: &Post<'_>) -> ! {
 }
 
 fn restore(post: &Post<'_>, tty: BorrowedFd<'_>, screen: BorrowedFd<'_>, undo: &[u8]) {
-    let ours = tcgetpgrp(tty).is_ok_and(|group| group == post.group);
+    let ours = tcgetpgrp(tty).is_ok_and(|group| post.groups.contains(&Some(group)));
     let untouched = tcgetattr(tty).is_ok_and(|modes| same(&modes, &post.raw));
     if ours && untouched {
         if !undo.is_empty() {

@@ -160,6 +160,21 @@ fn a_keeper_restores_the_terminal_after_a_kill() {
 }
 
 #[test]
+fn a_keeper_that_is_slower_than_the_shell_still_restores_what_the_shell_leaves() {
+    in_child(|| {
+        let Pty { follower, .. } = session();
+        let cooked = modes(follower);
+        let job = kept(follower);
+        be_a_shell();
+        // As after the job's end, but surely before the keeper knows of it.
+        foreground(follower, getpgrp());
+        kill_process(job, Signal::KILL).unwrap();
+        assert_eq!(wait(job).terminating_signal(), Some(libc::SIGKILL));
+        wait_for_modes(follower, &cooked);
+    });
+}
+
+#[test]
 fn a_keeper_that_is_sent_home_writes_nothing() {
     in_child(|| {
         let Pty { leader, follower } = session();

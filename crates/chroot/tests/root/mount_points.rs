@@ -220,10 +220,25 @@ fn a_user_who_may_not_write_to_the_root() {
     let said = said.replace(path, "ROOT");
     fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
     expect_test::expect![
-        "cannot use the mount point `ROOT/proc` in `chroot:ROOT`: Permission denied (os error 13)"
+        "cannot make the missing mount point `ROOT/proc` in `chroot:ROOT`: Permission denied (os error 13)"
     ]
     .assert_eq(&said);
     assert!(!record(root.path()).exists());
+}
+
+#[test]
+fn what_is_made_is_for_all_to_use_whatever_the_umask() {
+    testkit::own_process!(|program| {
+        let mut command = std::process::Command::new("sh");
+        command
+            .args(["-c", "umask 077; exec \"$0\" \"$@\""])
+            .arg(std::fs::read_link(program).unwrap());
+        command
+    });
+    let root = busybox_root!().without(&["proc", "etc"]);
+    let modes = printed(&root, "stat -c %a /etc; stat -c %a /etc/resolv.conf");
+    assert_eq!(modes.lines().next(), Some("755"), "{modes}");
+    assert_clean(root.path(), &listing(root.path()));
 }
 
 #[test]

@@ -4,8 +4,9 @@
 //! # What happens to us, happens to the process
 //! - A new window size goes there at once.
 //! - ^Z there, of a program that is not a shell's job, suspends us too; `fg` goes on with both.
-//! - INT, TERM, HUP or QUIT sent to us, or a terminal that hangs up, is passed on. What has not ended after
-//!   [`GRACE`] is hung up, and after twice that killed; its output is shown until then.
+//! - INT, TERM, HUP or QUIT sent to us, or a terminal that hangs up, is passed on, and nothing outlives us: with a
+//!   terminal of its own, what has not ended after [`HANG_UP`] is hung up, and after as long again killed; without
+//!   one it has [`GRACE`] to clean up.
 //! - Without a terminal of its own the process is in our process group: what is typed at the user's terminal
 //!   reaches both, and is not passed on a second time.
 
@@ -21,8 +22,12 @@ use thither_term::{Interest, Signals, poll};
 
 use crate::{Command, Control, Error, Event, Exit, Place, Process, Result, Streams, WindowSize};
 
-/// How long a process may take to end after it was asked to, before it is hung up, and again before it is killed.
-pub const GRACE: Duration = Duration::from_secs(1);
+/// How long a process at a terminal may take to end after it was asked to, before it is hung up, and again before it
+/// is killed. Nobody looks at that terminal any more.
+pub const HANG_UP: Duration = Duration::from_secs(1);
+
+/// How long a process without a terminal may take to end after it was asked to, before it is killed.
+pub const GRACE: Duration = Duration::from_secs(5);
 
 /// How to join.
 #[derive(Clone, Debug)]
@@ -48,6 +53,9 @@ pub enum Ending {
     Detached,
     /// The user typed `~.`.
     Left,
+    /// ^C at the user's terminal, which reached us as well, killed it. A program that waited for another one and sees
+    /// it die so should die of `SIGINT` too, that a shell's loop may stop.
+    Interrupted,
     /// We were told to end by this signal, and the process had to be killed.
     Signalled(i32),
 }
@@ -80,7 +88,7 @@ fn signals(terminal: bool) -> Result<Signals> {
     if terminal {
         wanted.extend([libc::SIGWINCH, libc::SIGTSTP, libc::SIGCONT]);
     }
-    Signals::on(wanted).map_err(|source| Error::Terminal { action: "receive the signals", source })
+    Signals::on(wanted).map_err(|source| Error::Terminal { action: "receive signals", source })
 }
 
 fn join(mut process: Process, signals: &Signals, options: &Interact) -> Result<Ending> {
@@ -88,6 +96,13 @@ fn join(mut process: Process, signals: &Signals, options: &Interact) -> Result<E
         Some(terminal) => session::Session::new(process, terminal, options)?.run(signals),
         None => follow(process, signals),
     }
+}
+
+/// Ends this program by `SIGINT`, for [`Ending::Interrupted`]; undo everything first. Returns where the signal is
+/// ignored.
+pub fn die_interrupted() {
+    // There is such a signal, so it cannot fail.
+    let _ = thither_term::reraise(libc::SIGINT);
 }
 
 /// The size of the user's terminal, if standard input is one.
@@ -99,6 +114,7 @@ pub fn user_terminal() -> Option<WindowSize> {
 
 fn follow(mut process: Process, signals: &Signals) -> Result<Ending> {
     let mut farewell = Farewell::default();
+    let mut interrupted = false;
     loop {
         farewell.go_on(process.control.as_mut(), false)?;
         let interests = [Interest::Read(signals.as_fd()), Interest::Read(process.control.as_fd())];
@@ -106,12 +122,16 @@ fn follow(mut process: Process, signals: &Signals) -> Result<Ending> {
         while let Some(received) = signals.next() {
             // A key typed at our terminal has reached the process as well; the terminal's end may not have.
             let typed = received.sender == Sender::Kernel && received.signal != libc::SIGHUP;
+            interrupted |= typed && received.signal == libc::SIGINT;
             if !typed && received.signal != libc::SIGCHLD {
-                farewell.begin(received, process.control.as_mut())?;
+                farewell.begin(received, process.control.as_mut(), GRACE)?;
             }
         }
         if let Some(Event::Exited(exit)) = process.control.event()? {
-            return Ok(farewell.ending(exit));
+            return Ok(match exit {
+                Exit::Signal(libc::SIGINT) if interrupted => Ending::Interrupted,
+                exit => farewell.ending(exit),
+            });
         }
     }
 }
@@ -131,11 +151,16 @@ struct Asked {
 }
 
 impl Farewell {
-    fn begin(&mut self, received: Received, control: &mut dyn Control) -> Result<()> {
+    fn begin(
+        &mut self,
+        received: Received,
+        control: &mut dyn Control,
+        patience: Duration,
+    ) -> Result<()> {
         tracing::debug!(signal = received.signal, "pass a signal on");
         control.signal(received.signal)?;
         let hung_up = received.signal == libc::SIGHUP;
-        let next = Some(Instant::now() + GRACE);
+        let next = Some(Instant::now() + patience);
         self.asked.get_or_insert(Asked { signal: received.signal, next, hung_up });
         Ok(())
     }
@@ -149,7 +174,7 @@ impl Farewell {
         }
         if terminal && !asked.hung_up {
             asked.hung_up = true;
-            asked.next = Some(Instant::now() + GRACE);
+            asked.next = Some(Instant::now() + HANG_UP);
             // One that is stopped would not hear of it.
             control.signal(libc::SIGHUP)?;
             return control.signal(libc::SIGCONT);
@@ -164,6 +189,11 @@ impl Farewell {
         Some(next.saturating_duration_since(Instant::now()))
     }
 
+    /// Whether it was asked.
+    fn begun(&self) -> bool {
+        self.asked.is_some()
+    }
+
     fn ending(&self, exit: Exit) -> Ending {
         match (&self.asked, exit) {
             // Our own doing, on behalf of whoever signalled us.
@@ -176,5 +206,5 @@ impl Farewell {
 }
 
 fn waiting(source: std::io::Error) -> Error {
-    Error::Terminal { action: "wait for the events", source }
+    Error::Terminal { action: "wait for what happens", source }
 }

@@ -8,8 +8,8 @@ use thither_term::signals::{Received, Sender};
 use thither_term::{Drained, Filled, Interest, Nonblocking, Pump, Signals, poll};
 
 use super::keys::{Action, HELP, Keys};
-use super::user::User;
-use super::{Ending, Farewell, Interact, waiting};
+use super::user::{PATIENCE, User};
+use super::{Ending, Farewell, HANG_UP, Interact, waiting};
 use crate::{Error, Event, Exit, Process, Result};
 
 /// What a terminal may still hold when its program has ended, in bytes, and more: the kernel keeps at most 64 KiB
@@ -32,7 +32,7 @@ pub(super) struct Session {
 
 impl Session {
     pub(super) fn new(process: Process, terminal: OwnedFd, options: &Interact) -> Result<Session> {
-        let open = |source| Error::Terminal { action: "open the streams", source };
+        let open = |source| Error::Terminal { action: "open the standard streams", source };
         let terminal = Arc::new(terminal);
         let nonblocking = Nonblocking::set(terminal.clone()).map_err(open)?;
         let detach = options.detach_keys.as_deref().filter(|_| process.detachable);
@@ -126,7 +126,7 @@ impl Session {
     }
 
     fn show(&mut self) -> Result<()> {
-        if self.output.drain().map_err(pumping)? == Drained::Closed {
+        if self.output.drain().map_err(writing)? == Drained::Closed {
             // As a broken pipe would, and a window that was closed.
             self.hang_up()?;
         }
@@ -189,7 +189,7 @@ impl Session {
                     self.resize()?;
                 }
                 libc::SIGCHLD => {}
-                _ => self.farewell.begin(received, self.process.control.as_mut())?,
+                _ => self.farewell.begin(received, self.process.control.as_mut(), HANG_UP)?,
             }
         }
         Ok(())
@@ -215,12 +215,14 @@ impl Session {
 
     fn hang_up(&mut self) -> Result<()> {
         let received = Received { signal: libc::SIGHUP, sender: Sender::Kernel };
-        self.farewell.begin(received, self.process.control.as_mut())
+        self.farewell.begin(received, self.process.control.as_mut(), HANG_UP)
     }
 
-    /// Shows what the process has left in its terminal.
+    /// Shows what the process has left in its terminal. Told to end, we do not wait for long for a reader that does
+    /// not read.
     fn show_remainder(&mut self, signals: &Signals) -> Result<()> {
         let mut left = REMAINDER;
+        let deadline = self.farewell.begun().then(|| Instant::now() + PATIENCE);
         loop {
             let read = self.read_output()?;
             left = left.saturating_sub(read);
@@ -229,13 +231,14 @@ impl Session {
             }
             let ready = {
                 let [_, shown] = self.output.interests();
-                poll(&[shown, Interest::Read(signals.as_fd())], None).map_err(waiting)?
+                let timeout = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+                poll(&[shown, Interest::Read(signals.as_fd())], timeout).map_err(waiting)?
             };
-            // A reader that has stopped reading keeps us no longer than a signal lets it.
-            if ready[1].now && self.told_to_end(signals) {
+            let late = deadline.is_some_and(|deadline| deadline <= Instant::now());
+            if late || ready[1].now && self.told_to_end(signals) {
                 break;
             }
-            if ready[0].now && self.output.drain().map_err(pumping)? == Drained::Closed {
+            if ready[0].now && self.output.drain().map_err(writing)? == Drained::Closed {
                 break;
             }
         }
@@ -254,7 +257,7 @@ impl Session {
     /// Shows what has been read, as far as the terminal takes it at once.
     fn flush(&mut self) -> Result<()> {
         while self.read_output()? > 0 {
-            if let Drained::Nothing | Drained::Closed = self.output.drain().map_err(pumping)? {
+            if let Drained::Nothing | Drained::Closed = self.output.drain().map_err(writing)? {
                 break;
             }
         }
@@ -270,5 +273,9 @@ impl Session {
 }
 
 fn pumping(source: std::io::Error) -> Error {
-    Error::Terminal { action: "copy to or from the streams", source }
+    Error::Terminal { action: "copy between the terminals", source }
+}
+
+fn writing(source: std::io::Error) -> Error {
+    Error::Terminal { action: "write to standard output", source }
 }

@@ -11,7 +11,7 @@ use thither_term::{Interest, Keeper, RawMode, poll, reopen};
 use crate::{Error, Result, WindowSize};
 
 /// How long a terminal that takes no output may hold up the putting back of its modes.
-const PATIENCE: Duration = Duration::from_millis(200);
+pub(super) const PATIENCE: Duration = Duration::from_millis(200);
 
 /// The user's input and output. Dropping it restores the terminal; unless the end was a [`normal`](User::normal)
 /// one, what the program over there had switched on is switched off as well.
@@ -34,12 +34,15 @@ impl User {
             true => reopen(fd).or_else(|_| fd.try_clone_to_owned()),
             false => fd.try_clone_to_owned(),
         };
-        let open = |source| Error::Terminal { action: "open the streams", source };
+        let open = |source| Error::Terminal { action: "open the standard streams", source };
         let input = own(stdin.as_fd()).map_err(open)?;
         let output = own(stdout.as_fd()).map_err(open)?;
         let screen = isatty(&output).then(|| output.try_clone()).transpose().map_err(open)?;
         let raw = isatty(&input).then(|| RawMode::enter(&input)).transpose();
-        let raw = raw.map_err(|source| Error::Terminal { action: "change the modes", source })?;
+        let raw = raw.map_err(|source| Error::Terminal {
+            action: "change the modes of the terminal",
+            source,
+        })?;
         // Without one the terminal is as well restored, but after SIGKILL.
         let keeper = match &raw {
             Some(raw) => Keeper::start(raw, &output).ok(),
@@ -66,7 +69,8 @@ impl User {
 
     /// Stops this program, its terminal restored, until it is continued.
     pub(super) fn suspend(&mut self) -> Result<()> {
-        let failed = |source| Error::Terminal { action: "change the modes", source };
+        let failed =
+            |source| Error::Terminal { action: "change the modes of the terminal", source };
         let Some(raw) = &mut self.raw else { return Ok(()) };
         raw.suspend().map_err(failed)?;
         thither_term::signals::suspend_self(libc::SIGTSTP).map_err(failed)?;
@@ -76,9 +80,10 @@ impl User {
     /// Takes the terminal back after somebody else stopped and continued us.
     pub(super) fn resume(&mut self) -> Result<()> {
         match &mut self.raw {
-            Some(raw) => raw
-                .resume()
-                .map_err(|source| Error::Terminal { action: "change the modes", source }),
+            Some(raw) => raw.resume().map_err(|source| Error::Terminal {
+                action: "change the modes of the terminal",
+                source,
+            }),
             None => Ok(()),
         }
     }

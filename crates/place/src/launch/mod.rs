@@ -236,9 +236,10 @@ impl Drop for Supervisor {
 impl Control for Supervisor {
     fn resize(&mut self, size: WindowSize) -> Result<()> {
         match &self.terminal {
-            Some(leader) => size
-                .set(leader)
-                .map_err(|source| Error::Terminal { action: "set the size", source }),
+            Some(leader) => size.set(leader).map_err(|source| Error::Terminal {
+                action: "set the size of the terminal",
+                source,
+            }),
             None => Err(self.unsupported("resize a command without a terminal")),
         }
     }
@@ -296,7 +297,9 @@ impl Control for Supervisor {
 
     fn end_input(&mut self, terminal: Option<BorrowedFd<'_>>) -> Result<()> {
         let typed = terminal.map(thither_term::pty::end_of_input).transpose();
-        match typed.map_err(|source| Error::Terminal { action: "end the input", source })? {
+        match typed
+            .map_err(|source| Error::Terminal { action: "end the input of the terminal", source })?
+        {
             Some(true) => Ok(()),
             _ => Err(self.unsupported("end the input of a program that reads keys one by one")),
         }
