@@ -87,6 +87,10 @@ impl Files for Root {
     fn uid(&self) -> u32 {
         self.uid
     }
+
+    fn start(&self) -> Option<&Path> {
+        Some(Path::new("/"))
+    }
 }
 
 /// Opens a path as if `root` were `/`. Makes system calls only if `path` is a `CStr`.

@@ -123,6 +123,10 @@ impl Files for Host<'_> {
         rustix::process::geteuid().as_raw()
     }
 
+    fn start(&self) -> Option<&Path> {
+        None
+    }
+
     /// The files, and for a user whom they do not list what `getent(1)` says, which asks the directory service.
     fn accounts(&self) -> Accounts {
         let read = |path: &str| self.read(Path::new(path)).unwrap_or_default();

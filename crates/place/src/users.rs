@@ -77,6 +77,12 @@ impl UserError {
     pub fn hint(&self) -> Option<String> {
         match self {
             UserError::UnknownGroup(uid) => Some(format!("name the group too: `{uid}:{uid}`")),
+            UserError::NoUser(name)
+                if name.starts_with(|c: char| !c.is_alphabetic() && c != '_') =>
+            {
+                Some("a user is a name, or an id from 0 to 4294967294".into())
+            }
+            UserError::NoUser(name) if name.is_empty() => Some("name a user".into()),
             UserError::NoUser(_) => Some("a numeric id, as `1000:1000`, needs no entry".into()),
             UserError::NoGroup(_) => None,
         }
@@ -166,7 +172,9 @@ fn lines(text: &[u8]) -> impl Iterator<Item = Vec<&[u8]>> {
 
 /// An id; all ones means "unchanged" to the system calls and is none.
 fn number(text: &[u8]) -> Option<u32> {
-    std::str::from_utf8(text).ok()?.parse().ok().filter(|&id| id != u32::MAX)
+    // `parse` alone would take a sign.
+    let digits = std::str::from_utf8(text).ok().filter(|_| text.iter().all(u8::is_ascii_digit))?;
+    digits.parse().ok().filter(|&id| id != u32::MAX)
 }
 
 fn os(text: &[u8]) -> OsString {
@@ -208,6 +216,7 @@ mod tests {
         check("odd", Err(UserError::NoUser("odd".into())));
         check("4294967295:1", Err(UserError::NoUser("4294967295".into())));
         check("1:4294967295", Err(UserError::NoGroup("4294967295".into())));
+        check("+5:6", Err(UserError::NoUser("+5".into())));
         check("", Err(UserError::NoUser("".into())));
         check("root:nogroup", Err(UserError::NoGroup("nogroup".into())));
     }

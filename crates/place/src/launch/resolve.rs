@@ -37,6 +37,8 @@ pub trait Files {
     fn look(&self, path: &Path) -> Option<Found>;
     /// The user id that a command has if none is asked for.
     fn uid(&self) -> u32;
+    /// Where a command starts if no directory is asked for; `None` is where we are.
+    fn start(&self) -> Option<&Path>;
 
     /// The users and groups.
     fn accounts(&self) -> Accounts {
@@ -72,9 +74,20 @@ impl Resolved {
         base: impl IntoIterator<Item = (OsString, OsString)>,
         files: &dyn Files,
     ) -> Result<Resolved> {
+        let base: Vec<(OsString, OsString)> = base.into_iter().collect();
         let user = command.user.as_deref();
         let account = user.map(|user| account(files, user)).transpose()?;
         let mut changes: Vec<(OsString, OsString)> = Vec::new();
+        // Ours say where we are, and not where the command starts (POSIX, 8.3).
+        let mut stale: Vec<&str> = Vec::new();
+        match command.dir.as_deref().or(files.start()) {
+            Some(dir) if dir.is_absolute() => {
+                changes.push(("PWD".into(), dir.into()));
+                stale.push("OLDPWD");
+            }
+            Some(_) => stale.extend(["PWD", "OLDPWD"]),
+            None => {}
+        }
         if let Some(entry) = account.as_ref().and_then(|account| account.entry.as_ref()) {
             changes.extend(variables_of(entry));
         }
@@ -82,13 +95,18 @@ impl Resolved {
             Program::Named(name) => (name.clone(), name.clone()),
             Program::LoginShell => {
                 let shell = login_shell(files, account.as_ref());
+                if account.is_none() {
+                    changes.extend(home_over_there(&base, files));
+                }
                 changes.push(("SHELL".into(), shell.clone().into()));
                 let mut argv0 = OsString::from("-");
                 argv0.push(shell.file_name().unwrap_or_default());
                 (shell.into(), argv0)
             }
         };
-        let kept = base.into_iter().filter(|(name, _)| !changes.iter().any(|(n, _)| n == name));
+        let kept = base.into_iter().filter(|(name, _)| {
+            !changes.iter().any(|(n, _)| n == name) && !stale.iter().any(|stale| name == stale)
+        });
         let base: Vec<_> = kept.chain(changes.iter().cloned()).collect();
         Ok(Resolved {
             program,
@@ -213,6 +231,19 @@ fn variables_of(entry: &Entry) -> [(OsString, OsString); 4] {
     ]
 }
 
+/// The home of the user over there, if ours does not exist over there: a login shell starts by reading files in it.
+fn home_over_there(
+    base: &[(OsString, OsString)],
+    files: &dyn Files,
+) -> Option<(OsString, OsString)> {
+    let ours = base.iter().find(|(name, _)| name == "HOME").map(|(_, home)| Path::new(home));
+    if ours.is_some_and(|home| files.look(home) == Some(Found::Directory)) {
+        return None;
+    }
+    let home = files.accounts().by_uid(files.uid())?.home;
+    Some(("HOME".into(), home.into()))
+}
+
 fn login_shell(files: &dyn Files, account: Option<&Account>) -> PathBuf {
     let entry = match account {
         Some(account) => account.entry.clone(),
@@ -248,6 +279,9 @@ mod tests {
         fn uid(&self) -> u32 {
             0
         }
+        fn start(&self) -> Option<&Path> {
+            None
+        }
     }
 
     #[track_caller]
@@ -255,7 +289,7 @@ mod tests {
         let tree = Tree(files.to_vec().leak(), passwd);
         let resolved = Resolved::new(&Command::login_shell(), [], &tree).unwrap();
         assert_eq!([resolved.program, resolved.argv0], expected.map(OsString::from));
-        assert_eq!(resolved.env, [("SHELL".into(), expected[0].into())]);
+        assert!(resolved.env.contains(&("SHELL".into(), expected[0].into())));
     }
 
     #[test]
@@ -289,6 +323,36 @@ mod tests {
         ];
         assert_eq!(resolved.env, expected.map(|(n, v)| (n.into(), v.into())));
         assert_eq!(resolved.identity.map(|identity| (identity.uid, identity.gid)), Some((7, 8)));
+    }
+
+    #[track_caller]
+    fn check_env(command: Command, base: &[(&str, &str)], expected: &[(&str, &str)]) {
+        let tree = Tree(&[("/home/me", Found::Directory)], "root:x:0:0::/root:/bin/sh\n");
+        let owned = |pairs: &[(&str, &str)]| -> Vec<(OsString, OsString)> {
+            pairs.iter().map(|(name, value)| (name.into(), value.into())).collect()
+        };
+        let mut resolved = Resolved::new(&command, owned(base), &tree).unwrap();
+        resolved.env.sort();
+        assert_eq!(resolved.env, owned(expected));
+    }
+
+    #[test]
+    fn the_directory_is_told_by_its_name_or_not_at_all() {
+        let ours = [("OLDPWD", "/b"), ("PWD", "/a")];
+        check_env(Command::new("x"), &ours, &ours);
+        check_env(Command::new("x").dir("/c"), &ours, &[("PWD", "/c")]);
+        check_env(Command::new("x").dir("c"), &ours, &[]);
+        check_env(Command::new("x").dir("/c").env("PWD", "/d"), &ours, &[("PWD", "/d")]);
+    }
+
+    #[test]
+    fn a_login_shell_has_a_home_that_exists() {
+        let shell = ("SHELL", "/bin/sh");
+        let at = |home| [("HOME", home), shell];
+        check_env(Command::login_shell(), &[("HOME", "/home/me")], &at("/home/me"));
+        check_env(Command::login_shell(), &[("HOME", "/home/you")], &at("/root"));
+        check_env(Command::login_shell(), &[], &at("/root"));
+        check_env(Command::new("x"), &[("HOME", "/home/you")], &[("HOME", "/home/you")]);
     }
 
     #[track_caller]
