@@ -70,6 +70,10 @@ pub(crate) struct Shell {
 ///
 /// The command has the standard streams of thither, and no terminal unless one is asked for. Whatever stands after
 /// its name goes to it untouched.
+///
+/// INT, TERM, HUP and QUIT sent to thither are passed on. What has not ended 5 seconds later is killed, since nothing
+/// may outlive thither; with a terminal it is hung up after 1 second and killed after another. ^C typed at the
+/// terminal just reaches the command.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -105,6 +109,9 @@ pub(crate) struct There {
     pub(crate) user: Option<OsString>,
     // Read by ourselves: clap would repeat a bad value, and a password in it.
     /// The address of the place, such as `local:` or `chroot:/srv/root`
+    ///
+    /// White space and any of `| , ? # %` in a name are percent-encoded: `chroot:/srv/my%20root`. A script that puts
+    /// "$DIR" into an address has to encode it.
     pub(crate) place: OsString,
 }
 

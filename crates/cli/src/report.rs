@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal, Write};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use thither::ConnectError;
-use thither::error::quoted;
+use thither::error::{printable, quoted};
 
 /// The exit code that says that we failed, and not the command. Those of a command are the command's own; 126 and
 /// 127 come from [`thither::Error::shell_code`]. As docker run and env(1) do.
@@ -132,18 +132,6 @@ fn cause(error: &(dyn Error + 'static)) -> String {
         }
         _ => text.to_owned(),
     }
-}
-
-/// The text with control characters escaped, since a terminal obeys them.
-pub(crate) fn printable(text: &str) -> String {
-    let mut result = String::with_capacity(text.len());
-    for char in text.chars() {
-        match char.is_control() {
-            true => result.extend(char.escape_default()),
-            false => result.push(char),
-        }
-    }
-    result
 }
 
 /// What is wrong with the command line, in the form of our other errors.

@@ -140,6 +140,8 @@ fn addresses() {
             "run ssh://me@host:22/ true",
             "run chroot:/a\tb true",
             "run chroot:/100% true",
+            "run local true",
+            "run local:foo true",
             "run local:::/x true",
             "run chroot:/?overlay true",
             "run docker:web true",
@@ -158,7 +160,7 @@ fn addresses() {
             exit 125
             $ thither run http://host/ true
             error: unknown scheme `http`
-            hint: known schemes: `local:`, `chroot:`, `docker:`, `image:`, `ssh:`, `daemon:`, `smb:`
+            hint: places this build can reach: `local:`, `chroot:PATH`
             exit 125
             $ thither run ./root true
             error: bad address: the name `./root` is neither `scheme:target` nor a word (at byte 0)
@@ -166,7 +168,7 @@ fn addresses() {
             exit 125
             $ thither run web true
             error: no place is named `web`
-            hint: a container of that name is `docker:web`, a host `ssh:web`
+            hint: places this build can reach: `local:`, `chroot:PATH`
             exit 125
             $ thither run me@host true
             error: bad address: the name `me@host` is neither `scheme:target` nor a word (at byte 0)
@@ -187,9 +189,17 @@ fn addresses() {
             error: bad address: the escape `%` is not `%` and two hexadecimal digits (at byte 11)
             hint: write `%25` for a percent sign
             exit 125
+            $ thither run local true
+            error: bad address: the scheme `local` has no colon of its own (at byte 0)
+            hint: write `local:`
+            exit 125
+            $ thither run local:foo true
+            error: bad address: the target `foo` does not belong after `local:` (at byte 6)
+            hint: write `local:`; another root is `chroot:PATH`
+            exit 125
             $ thither run local:::/x true
             error: bad address: the `::` begins a path, and only a place can stand here (at byte 6)
-            hint: put an IPv6 address in brackets, as in `ssh:[::1]`; write `:%3A` in a name
+            hint: a place has no path; to start in a directory: `--dir /x`
             exit 125
             $ thither run chroot:/?overlay true
             error: `chroot:/` has no option `overlay`
@@ -197,11 +207,11 @@ fn addresses() {
             exit 125
             $ thither run docker:web true
             error: this build has no way to `docker:web` yet
-            hint: places it can reach: `local:`, `chroot:PATH`
+            hint: places this build can reach: `local:`, `chroot:PATH`
             exit 125
             $ thither run ssh:bastion|docker:web true
             error: this build has no way to `ssh:bastion` yet
-            hint: places it can reach: `local:`, `chroot:PATH`
+            hint: places this build can reach: `local:`, `chroot:PATH`
             exit 125
             $ thither run local:|chroot:/ true
             error: this build has no way from `local:` to `chroot:/` yet
@@ -209,7 +219,7 @@ fn addresses() {
             exit 125
             $ thither run lo\x1b[2Jcal: true
             error: bad address: the scheme `lo\u{1b}[2Jcal` is no lower-case word (at byte 0)
-            hint: schemes are `local:`, `chroot:`, `docker:`, `image:`, `ssh:`, `daemon:`, `smb:`
+            hint: places this build can reach: `local:`, `chroot:PATH`
             exit 125
         "#]],
     );
@@ -253,18 +263,18 @@ fn bytes_that_are_no_text() {
     test.says(
         &lines.map(OsStr::from_bytes),
         expect![[r#"
-        $ thither run chroot:/nowhere/\xff true
-        error: cannot enter `chroot:/nowhere/�`: no such file or directory
-        hint: name a directory that holds a root file system
-        exit 125
-        $ thither run \xff: true
-        error: bad address: the scheme `\xff` is no lower-case word (at byte 0)
-        hint: schemes are `local:`, `chroot:`, `docker:`, `image:`, `ssh:`, `daemon:`, `smb:`
-        exit 125
-        $ thither run --user=\xff local: true
-        error: bad `--user`: `\xff` is not UTF-8
-        exit 125
-    "#]],
+            $ thither run chroot:/nowhere/\xff true
+            error: cannot enter `chroot:/nowhere/�`: no such file or directory
+            hint: name a directory that holds a root file system
+            exit 125
+            $ thither run \xff: true
+            error: bad address: the scheme `\xff` is no lower-case word (at byte 0)
+            hint: places this build can reach: `local:`, `chroot:PATH`
+            exit 125
+            $ thither run --user=\xff local: true
+            error: bad `--user`: `\xff` is not UTF-8
+            exit 125
+        "#]],
     );
 }
 
@@ -396,7 +406,7 @@ fn where_and_as_what() {
             exit 125
             $ thither run --user '' local: true
             error: cannot become `` in `local:`: no user `` in its passwd file
-            hint: a numeric id, as `1000:1000`, needs no entry
+            hint: name a user
             exit 125
         "#]],
     );

@@ -93,8 +93,8 @@ impl Error {
     }
 }
 
-/// A name in backquotes for a message, with control characters and bytes that are not UTF-8 escaped: names
-/// come from over there, and a terminal obeys what it is sent.
+/// A name in backquotes for a message, [`printable`], with bytes that are not UTF-8 escaped too: names come from over
+/// there.
 #[must_use]
 pub fn quoted(name: impl AsRef<std::ffi::OsStr>) -> String {
     use std::fmt::Write;
@@ -102,20 +102,27 @@ pub fn quoted(name: impl AsRef<std::ffi::OsStr>) -> String {
 
     let mut text = String::from("`");
     for chunk in name.as_ref().as_bytes().utf8_chunks() {
-        for char in chunk.valid().chars() {
-            match char {
-                '`' | '\\' => text.extend(['\\', char]),
-                // Format characters (bidi overrides, zero width) hide or reorder what is read.
-                char if char.is_control() || is_format(char) => text.extend(char.escape_default()),
-                char => text.push(char),
-            }
-        }
+        text += &printable(&chunk.valid().replace('\\', r"\\").replace('`', r"\`"));
         for byte in chunk.invalid() {
             let _ = write!(text, "\\x{byte:02x}");
         }
     }
     text.push('`');
     text
+}
+
+/// A message with control characters escaped, since a terminal obeys them, and format characters (bidi overrides, zero
+/// width), which hide or reorder what is read.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    let mut result = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char.is_control() || is_format(char) {
+            true => result.extend(char.escape_default()),
+            false => result.push(char),
+        }
+    }
+    result
 }
 
 /// Unicode's general category Cf, as far as it changes how a line is shown (Unicode Standard, 23.2 and UAX 9).
@@ -146,6 +153,11 @@ mod tests {
         check(b"\xff\x80", "`\\xff\\x80`");
         check("\u{9b}2J".as_bytes(), "`\\u{9b}2J`");
         check("\u{202e}txt".as_bytes(), "`\\u{202e}txt`");
+    }
+
+    #[test]
+    fn messages_keep_their_quotes() {
+        assert_eq!(printable("`a\\` 你\n\u{202e}\u{200b}"), "`a\\` 你\\n\\u{202e}\\u{200b}");
     }
 
     #[test]

@@ -9,6 +9,9 @@ use thither_place::{Local, Place};
 use crate::address::{Address, Hop, ParseError, SCHEMES, Target};
 use crate::nearest::nearest;
 
+/// The hint for whoever asked for a place that is none.
+pub(crate) const REACHABLE: &str = "places this build can reach: `local:`, `chroot:PATH`";
+
 /// Why an address leads nowhere.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -62,21 +65,19 @@ impl ConnectError {
             ConnectError::Address(error) => error.hint().map(str::to_owned),
             ConnectError::UnknownScheme { scheme } => Some(match nearest(scheme, &SCHEMES) {
                 Some(known) => format!("did you mean `{known}:`?"),
-                None => format!("known schemes: {}", listed(&SCHEMES, ":")),
+                None => REACHABLE.into(),
             }),
             ConnectError::UnknownName { name } => Some(match nearest(name, &SCHEMES) {
                 Some(known) => format!("did you mean `{known}:`?"),
-                None => format!("a container of that name is `docker:{name}`, a host `ssh:{name}`"),
+                None => REACHABLE.into(),
             }),
-            ConnectError::NoWay { .. } => {
-                Some("places it can reach: `local:`, `chroot:PATH`".into())
-            }
+            ConnectError::NoWay { .. } => Some(REACHABLE.into()),
             ConnectError::NoWayFrom { .. } => Some("go there in one hop".into()),
             ConnectError::UnknownOption { option, known, .. } => {
                 Some(match (nearest(option, known), known) {
                     (Some(near), _) => format!("did you mean `{near}`?"),
                     (None, []) => "it has no options".into(),
-                    (None, _) => format!("known options: {}", listed(known, "")),
+                    (None, _) => format!("known options: {}", listed(known)),
                 })
             }
         }
@@ -141,8 +142,8 @@ fn shown(hop: &Hop) -> String {
     hop.target().to_string()
 }
 
-fn listed(words: &[&str], suffix: &str) -> String {
-    let words: Vec<String> = words.iter().map(|word| format!("`{word}{suffix}`")).collect();
+fn listed(words: &[&str]) -> String {
+    let words: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
     words.join(", ")
 }
 
@@ -173,21 +174,20 @@ mod tests {
         check(
             "docker:web",
             expect![
-                "this build has no way to `docker:web` yet; places it can reach: `local:`, `chroot:PATH`"
+                "this build has no way to `docker:web` yet; places this build can reach: `local:`, `chroot:PATH`"
             ],
         );
         check(
             "kube:pod",
-            expect![
-                "unknown scheme `kube`; known schemes: `local:`, `chroot:`, `docker:`, `image:`, `ssh:`, `daemon:`, `smb:`"
-            ],
+            expect!["unknown scheme `kube`; places this build can reach: `local:`, `chroot:PATH`"],
         );
         check(
             "web",
             expect![
-                "no place is named `web`; a container of that name is `docker:web`, a host `ssh:web`"
+                "no place is named `web`; places this build can reach: `local:`, `chroot:PATH`"
             ],
         );
+        check("dokcer:web", expect!["unknown scheme `dokcer`; did you mean `docker:`?"]);
         check("locl", expect!["no place is named `locl`; did you mean `local:`?"]);
         check(
             "",
@@ -206,20 +206,18 @@ mod tests {
         check(
             "ssh:bastion|docker:web",
             expect![
-                "this build has no way to `ssh:bastion` yet; places it can reach: `local:`, `chroot:PATH`"
+                "this build has no way to `ssh:bastion` yet; places this build can reach: `local:`, `chroot:PATH`"
             ],
         );
         check(
             "local:|docker:web?secret=x",
             expect![
-                "this build has no way to `docker:web` yet; places it can reach: `local:`, `chroot:PATH`"
+                "this build has no way to `docker:web` yet; places this build can reach: `local:`, `chroot:PATH`"
             ],
         );
         check(
             "local:|nope:",
-            expect![
-                "unknown scheme `nope`; known schemes: `local:`, `chroot:`, `docker:`, `image:`, `ssh:`, `daemon:`, `smb:`"
-            ],
+            expect!["unknown scheme `nope`; places this build can reach: `local:`, `chroot:PATH`"],
         );
     }
 

@@ -8,6 +8,9 @@ use std::os::unix::ffi::OsStrExt;
 use thither_place::error::quoted;
 
 use super::SCHEMES;
+use crate::connect::REACHABLE;
+
+const NOT_OF_A_HOST: &str = "does not belong to a host";
 
 /// What is wrong with an address, and where.
 ///
@@ -58,10 +61,11 @@ impl ParseError {
     }
 
     pub(super) fn for_operand(self) -> ParseError {
-        match self.noun {
-            "the name" => {
+        match (self.noun, self.wrong) {
+            ("the name", _) => {
                 self.with_hint("write `./` in front of a file's name that has `::` in it")
             }
+            (_, NOT_OF_A_HOST) => self.with_hint("a path follows `::`, as in `ssh:host::/etc`"),
             _ => self,
         }
     }
@@ -93,7 +97,7 @@ impl ParseError {
         let error = ParseError::new(offset, "the scheme", "is no lower-case word").part(scheme);
         match SCHEMES.iter().find(|known| known.as_bytes().eq_ignore_ascii_case(scheme)) {
             Some(known) => error.with_hint(format!("write `{known}:`")),
-            None => error.with_hint(known_schemes()),
+            None => error.with_hint(REACHABLE),
         }
     }
 
@@ -104,14 +108,20 @@ impl ParseError {
         match (name.contains(&b'@'), name.contains(&b'/')) {
             (true, _) => error.with_hint(format!("a host over ssh is written `ssh:{}", &text[1..])),
             (_, true) => error.with_hint(format!("a root is written `chroot:{}", &text[1..])),
-            _ => error.with_hint(known_schemes()),
+            _ => error.with_hint(REACHABLE),
         }
     }
 
     pub(super) fn bare_scheme(offset: usize, scheme: &str) -> ParseError {
+        let target = match scheme {
+            "local" => "",
+            "chroot" => "PATH",
+            "docker" | "image" => "NAME",
+            _ => "HOST",
+        };
         ParseError::new(offset, "the scheme", "has no colon of its own")
             .part(scheme.as_bytes())
-            .with_hint("a scheme ends with a colon, and a path follows `::`, as in `local:::/etc`")
+            .with_hint(format!("write `{scheme}:{target}`"))
     }
 
     pub(super) fn unencoded(offset: usize, byte: u8) -> ParseError {
@@ -130,9 +140,22 @@ impl ParseError {
         ParseError::new(offset, "a NUL", "cannot be part of a name")
     }
 
-    pub(super) fn split(offset: usize) -> ParseError {
-        ParseError::new(offset, "the `::`", "begins a path, and only a place can stand here")
-            .with_hint("put an IPv6 address in brackets, as in `ssh:[::1]`; write `:%3A` in a name")
+    /// The `::` after the hop, and the text that follows.
+    pub(super) fn split(offset: usize, hop: &[u8], rest: &[u8]) -> ParseError {
+        let error =
+            ParseError::new(offset, "the `::`", "begins a path, and only a place can stand here");
+        let scheme = hop.split(|&byte| byte == b':').next().unwrap_or_default();
+        // Options may hold secrets.
+        let path = rest.split(|byte| b"|?".contains(byte)).next().unwrap_or_default();
+        match scheme {
+            _ if path.is_empty() || path.starts_with(b"/") => error.with_hint(no_path(path)),
+            b"ssh" | b"daemon" | b"smb" | [b'\\', ..] => {
+                error.with_hint("put an IPv6 address in brackets, as in `ssh:[::1]`")
+            }
+            // Not one with only a scheme.
+            _ if hop.len() > scheme.len() + 1 => error.with_hint("write `:%3A` in a name"),
+            _ => error.with_hint(no_path(path)),
+        }
     }
 
     pub(super) fn password(offset: usize) -> ParseError {
@@ -152,13 +175,11 @@ impl ParseError {
     pub(super) fn not_local(offset: usize, target: &[u8]) -> ParseError {
         ParseError::new(offset, "the target", "does not belong after `local:`")
             .part(target)
-            .with_hint("another root is `chroot:`, and a path follows `::`, as in `local:::/etc`")
+            .with_hint("write `local:`; another root is `chroot:PATH`")
     }
 
     pub(super) fn host_path(offset: usize, path: &[u8]) -> ParseError {
-        ParseError::new(offset, "the path", "does not belong to a host")
-            .part(path)
-            .with_hint("a path follows `::`, as in `ssh:host::/etc`")
+        ParseError::new(offset, "the path", NOT_OF_A_HOST).part(path).with_hint(no_path(path))
     }
 
     pub(super) fn host(offset: usize, host: &[u8]) -> ParseError {
@@ -200,7 +221,9 @@ impl ParseError {
     }
 }
 
-/// The hint that lists the schemes.
-fn known_schemes() -> String {
-    format!("schemes are {}", SCHEMES.map(|scheme| format!("`{scheme}:`")).join(", "))
+/// The hint for a path where only a place can stand.
+fn no_path(path: &[u8]) -> String {
+    let dir = if path.is_empty() { b"DIR" } else { path };
+    let flag = [b"--dir ", dir].concat();
+    format!("a place has no path; to start in a directory: {}", quoted(OsStr::from_bytes(&flag)))
 }

@@ -13,7 +13,10 @@ type Result<T> = std::result::Result<T, ParseError>;
 pub(super) fn address(text: &[u8]) -> Result<Address> {
     let Scan { hops, split } = scan(text);
     match split {
-        Some(split) => Err(without_secrets(text, ParseError::split(split))),
+        Some(split) => {
+            let hop = hops.last().map_or(&[][..], |hop| &text[hop.clone()]);
+            Err(without_secrets(text, ParseError::split(split, hop, &text[split + 2..])))
+        }
         None => parse(text, &hops),
     }
 }

@@ -209,8 +209,22 @@ fn no_addresses() {
             "docker",
             "local:/x",
             "local:::/x",
+            "local:::",
+            "local:::etc",
+            "local:::/a b\t|docker:web",
+            "chroot:/::/x?password=secret",
+            "ssh:host::/etc",
+            "ssh:a|local:::/x",
+            r"\\fe80::1",
+            "local:foo",
             "web::/x",
+            "web::x",
             "chroot:/a::b",
+            "chroot",
+            "image",
+            "ssh",
+            "daemon",
+            "local",
             "chroot:",
             "docker:",
             "docker:-v",
@@ -221,19 +235,33 @@ fn no_addresses() {
         ],
         expect![[r#"
              => bad address: the text is empty (at byte 0); name a place, as in `local:` or `chroot:/srv/root`
-             local: => bad address: the scheme ` local` is no lower-case word (at byte 0); schemes are `local:`, `chroot:`, `docker:`, `image:`, `ssh:`, `daemon:`, `smb:`
+             local: => bad address: the scheme ` local` is no lower-case word (at byte 0); places this build can reach: `local:`, `chroot:PATH`
             SSH:host => bad address: the scheme `SSH` is no lower-case word (at byte 0); write `ssh:`
-            C:\\dir => bad address: the scheme `C` is no lower-case word (at byte 0); schemes are `local:`, `chroot:`, `docker:`, `image:`, `ssh:`, `daemon:`, `smb:`
-            :x => bad address: the scheme `` is no lower-case word (at byte 0); schemes are `local:`, `chroot:`, `docker:`, `image:`, `ssh:`, `daemon:`, `smb:`
+            C:\\dir => bad address: the scheme `C` is no lower-case word (at byte 0); places this build can reach: `local:`, `chroot:PATH`
+            :x => bad address: the scheme `` is no lower-case word (at byte 0); places this build can reach: `local:`, `chroot:PATH`
             ./root => bad address: the name `./root` is neither `scheme:target` nor a word (at byte 0); a root is written `chroot:./root`
             me@host => bad address: the name `me@host` is neither `scheme:target` nor a word (at byte 0); a host over ssh is written `ssh:me@host`
             me@host:22 => bad address: the name `me@host` is neither `scheme:target` nor a word (at byte 0); a host over ssh is written `ssh:me@host`
-            a b => bad address: the name `a b` is neither `scheme:target` nor a word (at byte 0); schemes are `local:`, `chroot:`, `docker:`, `image:`, `ssh:`, `daemon:`, `smb:`
-            docker => bad address: the scheme `docker` has no colon of its own (at byte 0); a scheme ends with a colon, and a path follows `::`, as in `local:::/etc`
-            local:/x => bad address: the target `/x` does not belong after `local:` (at byte 6); another root is `chroot:`, and a path follows `::`, as in `local:::/etc`
-            local:::/x => bad address: the `::` begins a path, and only a place can stand here (at byte 6); put an IPv6 address in brackets, as in `ssh:[::1]`; write `:%3A` in a name
-            web::/x => bad address: the `::` begins a path, and only a place can stand here (at byte 3); put an IPv6 address in brackets, as in `ssh:[::1]`; write `:%3A` in a name
-            chroot:/a::b => bad address: the `::` begins a path, and only a place can stand here (at byte 9); put an IPv6 address in brackets, as in `ssh:[::1]`; write `:%3A` in a name
+            a b => bad address: the name `a b` is neither `scheme:target` nor a word (at byte 0); places this build can reach: `local:`, `chroot:PATH`
+            docker => bad address: the scheme `docker` has no colon of its own (at byte 0); write `docker:NAME`
+            local:/x => bad address: the target `/x` does not belong after `local:` (at byte 6); write `local:`; another root is `chroot:PATH`
+            local:::/x => bad address: the `::` begins a path, and only a place can stand here (at byte 6); a place has no path; to start in a directory: `--dir /x`
+            local::: => bad address: the `::` begins a path, and only a place can stand here (at byte 6); a place has no path; to start in a directory: `--dir DIR`
+            local:::etc => bad address: the `::` begins a path, and only a place can stand here (at byte 6); a place has no path; to start in a directory: `--dir etc`
+            local:::/a b\t|docker:web => bad address: the `::` begins a path, and only a place can stand here (at byte 6); a place has no path; to start in a directory: `--dir /a b\t`
+            chroot:/::/x?password=secret => bad address: the `::` begins a path, and only a place can stand here (at byte 8); a place has no path; to start in a directory: `--dir /x`
+            ssh:host::/etc => bad address: the `::` begins a path, and only a place can stand here (at byte 8); a place has no path; to start in a directory: `--dir /etc`
+            ssh:a|local:::/x => bad address: the `::` begins a path, and only a place can stand here (at byte 12); a place has no path; to start in a directory: `--dir /x`
+            \\\\fe80::1 => bad address: the `::` begins a path, and only a place can stand here (at byte 6); put an IPv6 address in brackets, as in `ssh:[::1]`
+            local:foo => bad address: the target `foo` does not belong after `local:` (at byte 6); write `local:`; another root is `chroot:PATH`
+            web::/x => bad address: the `::` begins a path, and only a place can stand here (at byte 3); a place has no path; to start in a directory: `--dir /x`
+            web::x => bad address: the `::` begins a path, and only a place can stand here (at byte 3); a place has no path; to start in a directory: `--dir x`
+            chroot:/a::b => bad address: the `::` begins a path, and only a place can stand here (at byte 9); write `:%3A` in a name
+            chroot => bad address: the scheme `chroot` has no colon of its own (at byte 0); write `chroot:PATH`
+            image => bad address: the scheme `image` has no colon of its own (at byte 0); write `image:NAME`
+            ssh => bad address: the scheme `ssh` has no colon of its own (at byte 0); write `ssh:HOST`
+            daemon => bad address: the scheme `daemon` has no colon of its own (at byte 0); write `daemon:HOST`
+            local => bad address: the scheme `local` has no colon of its own (at byte 0); write `local:`
             chroot: => bad address: the path of a root is missing (at byte 7)
             docker: => bad address: the name of a container is missing (at byte 7)
             docker:-v => bad address: the target `-v` is not a name (at byte 7)
@@ -268,6 +296,7 @@ fn hosts() {
             "ssh:[fe80::1%eth0]",
             "ssh:[fe80::1%25]",
             "ssh:host/etc",
+            "ssh:host/",
             "ssh://me@host:22/",
             "docker://web",
             "daemon:me@host",
@@ -286,14 +315,15 @@ fn hosts() {
             ssh:host:65536 => bad address: the port `65536` is not a number from 1 to 65535 (at byte 9)
             ssh:host:+22 => bad address: the port `+22` is not a number from 1 to 65535 (at byte 9)
             ssh:host:22:33 => bad address: the port `22:33` is not a number from 1 to 65535 (at byte 9)
-            ssh:fe80::1 => bad address: the `::` begins a path, and only a place can stand here (at byte 8); put an IPv6 address in brackets, as in `ssh:[::1]`; write `:%3A` in a name
+            ssh:fe80::1 => bad address: the `::` begins a path, and only a place can stand here (at byte 8); put an IPv6 address in brackets, as in `ssh:[::1]`
             ssh:fe80:1:2 => bad address: the port `1:2` is not a number from 1 to 65535 (at byte 9)
-            ssh:[::1 => bad address: the `::` begins a path, and only a place can stand here (at byte 5); put an IPv6 address in brackets, as in `ssh:[::1]`; write `:%3A` in a name
+            ssh:[::1 => bad address: the `::` begins a path, and only a place can stand here (at byte 5); put an IPv6 address in brackets, as in `ssh:[::1]`
             ssh:[::1]22 => bad address: the host `22` is not a host's name (at byte 9)
             ssh:[host] => bad address: the host `host` is not an IPv6 address in brackets (at byte 5); an IPv6 address is written as in `ssh:[fe80::1%25eth0]:22`
             ssh:[fe80::1%eth0] => bad address: the escape `%et` is not `%` and two hexadecimal digits (at byte 12); write `%25` for a percent sign
             ssh:[fe80::1%25] => bad address: the host `fe80::1%25` is not an IPv6 address in brackets (at byte 5); an IPv6 address is written as in `ssh:[fe80::1%25eth0]:22`
-            ssh:host/etc => bad address: the path `/etc` does not belong to a host (at byte 8); a path follows `::`, as in `ssh:host::/etc`
+            ssh:host/etc => bad address: the path `/etc` does not belong to a host (at byte 8); a place has no path; to start in a directory: `--dir /etc`
+            ssh:host/ => bad address: the path `/` does not belong to a host (at byte 8); a place has no path; to start in a directory: `--dir /`
             ssh://me@host:22/ => bad address: the `//` does not belong there (at byte 4); write `ssh:me@host:22`
             docker://web => bad address: the `//` does not belong there (at byte 7); write `docker:web`
             daemon:me@host => bad address: a user does not belong in the address of a daemon (at byte 7)
@@ -382,6 +412,7 @@ fn operands() {
             "",
             "local::/x",
             "me@host::/x",
+            "ssh:host/etc::/x",
             "a b::c",
             "::x",
             "docker:::x",
@@ -407,8 +438,9 @@ fn operands() {
             a:b => here "a:b"
             a => here "a"
              => bad address: a file's name is missing (at byte 0)
-            local::/x => bad address: the scheme `local` has no colon of its own (at byte 0); a scheme ends with a colon, and a path follows `::`, as in `local:::/etc`
+            local::/x => bad address: the scheme `local` has no colon of its own (at byte 0); write `local:`
             me@host::/x => bad address: the name `me@host` is neither `scheme:target` nor a word (at byte 0); write `./` in front of a file's name that has `::` in it
+            ssh:host/etc::/x => bad address: the path `/etc` does not belong to a host (at byte 8); a path follows `::`, as in `ssh:host::/etc`
             a b::c => bad address: the name `a b` is neither `scheme:target` nor a word (at byte 0); write `./` in front of a file's name that has `::` in it
             ::x => bad address: a hop is empty (at byte 0); between two hops stands one `|` or `,`; within a name they are `%7C` and `%2C`
             docker:::x => bad address: the name of a container is missing (at byte 7)
