@@ -319,8 +319,10 @@ impl<'a> Part<'a> {
         let bad = || ParseError::not_ipv6(self.start, self.bytes());
         let host = self.word(ParseError::not_ipv6)?;
         let (address, zone) = host.split_once('%').unwrap_or((&host, "0"));
+        // The unreserved characters of RFC 3986, as RFC 6874 has it for zones; no interface needs others.
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
         match address.parse::<Ipv6Addr>() {
-            Ok(_) if !zone.is_empty() && !zone.contains('/') => Ok(host),
+            Ok(_) if !zone.is_empty() && zone.bytes().all(is_plain) => Ok(host),
             _ => Err(bad()),
         }
     }

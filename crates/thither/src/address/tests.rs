@@ -295,6 +295,7 @@ fn hosts() {
             "ssh:[host]",
             "ssh:[fe80::1%eth0]",
             "ssh:[fe80::1%25]",
+            "ssh:[fe80::1%25eth0%40x]",
             "ssh:host/etc",
             "ssh:host/",
             "ssh://me@host:22/",
@@ -322,6 +323,7 @@ fn hosts() {
             ssh:[host] => bad address: the host `host` is not an IPv6 address in brackets (at byte 5); an IPv6 address is written as in `ssh:[fe80::1%25eth0]:22`
             ssh:[fe80::1%eth0] => bad address: the escape `%et` is not `%` and two hexadecimal digits (at byte 12); write `%25` for a percent sign
             ssh:[fe80::1%25] => bad address: the host `fe80::1%25` is not an IPv6 address in brackets (at byte 5); an IPv6 address is written as in `ssh:[fe80::1%25eth0]:22`
+            ssh:[fe80::1%25eth0%40x] => bad address: the host `fe80::1%25eth0%40x` is not an IPv6 address in brackets (at byte 5); an IPv6 address is written as in `ssh:[fe80::1%25eth0]:22`
             ssh:host/etc => bad address: the path `/etc` does not belong to a host (at byte 8); a place has no path; to start in a directory: `--dir /etc`
             ssh:host/ => bad address: the path `/` does not belong to a host (at byte 8); a place has no path; to start in a directory: `--dir /`
             ssh://me@host:22/ => bad address: the `//` does not belong there (at byte 4); write `ssh:me@host:22`
