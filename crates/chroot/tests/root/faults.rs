@@ -92,6 +92,17 @@ fn pid_1_is_killed_from_outside() {
 }
 
 #[test]
+fn pid_1_is_stopped_from_outside_and_the_process_is_dropped() {
+    let root = busybox_root!();
+    let marker = Marker::new();
+    let process = family(&root, &marker, "");
+    let pid = pid_1(marker.processes()[0]);
+    kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), Signal::STOP).unwrap();
+    testkit::within_deadline("the drop", move || drop(process));
+    assert_gone_already(&marker);
+}
+
+#[test]
 fn everything_is_killed_from_inside() {
     let root = busybox_root!();
     let marker = Marker::new();

@@ -17,7 +17,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, socketpair};
-use rustix::process::{DumpableBehavior, Signal, WaitId, WaitIdOptions, waitid};
+use rustix::process::{DumpableBehavior, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 use thither_term::WindowSize;
 
 pub use exec::{DEFAULT_PATH, Exec, c_string};
@@ -216,6 +216,8 @@ impl Supervisor {
     /// Ends the supervisor, unless it has ended, and waits for it; how it ended.
     fn bury(&mut self) -> Exit {
         self.channel = None;
+        // The end of the channel ends it, but not if somebody has stopped it. It has nothing to put back.
+        let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
         let exit = wait_for(self.pidfd.as_fd(), WaitIdOptions::empty());
         *self.exit.get_or_insert(exit.ok().flatten().unwrap_or(Exit::Code(255)))
     }
