@@ -424,3 +424,32 @@ fn the_tests_know_who_they_are() {
         skip!("only root can test as root and as an ordinary user");
     }
 }
+
+#[test]
+fn a_terminal_from_within_a_pid_namespace() {
+    // The outer tool's command has no process group of its own there: it belongs to one that has no number inside.
+    let mut user = User::new();
+    for unshared in ["unshare -pf --mount-proc", "$T run chroot:/ --"] {
+        if !is_root() {
+            skip!(
+                "only root has pid namespaces without a user namespace, in which the program can be reached"
+            );
+        }
+        user.shell.line(&format!("{unshared} $T shell local: sh"));
+        user.shell.expect_prompt();
+        assert_eq!(user.says("stty size"), "24 80");
+        user.shell.line("exit 6");
+        user.shell.expect_prompt();
+        user.back_with(6);
+        // A kill leaves the terminal to the keeper, which knows the group in the foreground as little.
+        user.shell.line(&format!("{unshared} sh -c '$T shell local: sh; read line; exit 7'"));
+        user.shell.expect_prompt();
+        // Its supervisor's parent.
+        user.shell.line("kill -KILL $(cut -d' ' -f4 /proc/$PPID/stat)");
+        let before = user.before.clone();
+        user.shell.until("cooked again", |shell| shell.modes() == before);
+        user.shell.line("");
+        user.shell.expect_prompt();
+        user.back_with(7);
+    }
+}

@@ -5,13 +5,15 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair,
 };
-use rustix::process::{Pid, WaitOptions, getpgid, getpgrp, getppid, getsid, waitpid};
+use rustix::process::{Pid, WaitOptions, getppid, waitpid};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
 
 use crate::RawMode;
+use crate::visible::{group_of, session};
 
 /// The longest sequence that a keeper remembers, in bytes; [`ScreenModes`](crate::ScreenModes) needs less.
 const LONGEST: usize = 512;
@@ -56,7 +58,11 @@ impl Keeper {
             screen: screen.as_fd(),
             cooked: raw.cooked(),
             raw: raw.cooked().clone(),
-            groups: [Some(getpgrp()), getppid().and_then(group_of), getsid(None).ok()],
+            groups: [
+                group_of(None),
+                getppid().and_then(|parent| group_of(Some(parent))),
+                session(),
+            ],
         };
         let process = fork(post)?;
         Ok(Keeper { channel: ours, process, remembered: Vec::new() })
@@ -90,12 +96,8 @@ struct Post<'a> {
     screen: BorrowedFd<'a>,
     cooked: &'a Termios,
     raw: Termios,
-    /// Who may be in the foreground while the terminal is ours, or when we have just been killed.
+    /// Who may be in the foreground while the terminal is ours, or when we have just been killed; ours first.
     groups: [Option<Pid>; 3],
-}
-
-fn group_of(process: Pid) -> Option<Pid> {
-    getpgid(Some(process)).ok()
 }
 
 fn fork(mut post: Post<'_>) -> io::Result<Pid> {
@@ -132,7 +134,7 @@ fn keep(post: &Post<'_>) -> ! {
         loop {
             let mut message = [0; LONGEST + 1];
             match recv(channel, &mut message, RecvFlags::empty()) {
-                Err(rustix::io::Errno::INTR) => {}
+                Err(Errno::INTR) => {}
                 Ok((_, n)) if n > 0 && message[0] == REMEMBER => (undo, length) = (message, n),
                 Ok((_, n)) if n > 0 => break,
                 _ => {
@@ -147,7 +149,12 @@ fn keep(post: &Post<'_>) -> ! {
 }
 
 fn restore(post: &Post<'_>, tty: BorrowedFd<'_>, screen: BorrowedFd<'_>, undo: &[u8]) {
-    let ours = tcgetpgrp(tty).is_ok_and(|group| post.groups.contains(&Some(group)));
+    let ours = match tcgetpgrp(tty) {
+        Ok(group) => post.groups.contains(&Some(group)),
+        // rustix says so of a group outside of our pid namespace; ours may be that one.
+        Err(Errno::OPNOTSUPP) => post.groups[0].is_none(),
+        Err(_) => false,
+    };
     let untouched = tcgetattr(tty).is_ok_and(|modes| same(&modes, &post.raw));
     if ours && untouched {
         if !undo.is_empty() {

@@ -44,6 +44,7 @@ pub mod signals;
 pub mod poll;
 pub mod pump;
 pub mod pumps;
+mod visible;
 
 pub use descriptor::{Nonblocking, reopen};
 pub use keeper::Keeper;

@@ -4,8 +4,9 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::{Errno, retry_on_intr};
-use rustix::process::getpgrp;
 use rustix::termios::{Action, OptionalActions, Termios, tcflow, tcgetattr, tcgetpgrp, tcsetattr};
+
+use crate::visible::group_of;
 
 /// A terminal in raw mode: each key is read at once, unechoed, and ^C is a byte like any other (the modes of
 /// `cfmakeraw`, termios(3)). Dropping it restores the modes that it found: on return, on `?` and on panic.
@@ -105,7 +106,7 @@ fn make_raw(tty: &OwnedFd) -> rustix::io::Result<Termios> {
 /// Sets these modes, unless the terminal belongs to another program. Says whether it did.
 fn restore(tty: &OwnedFd, modes: &Termios) -> rustix::io::Result<bool> {
     match tcgetpgrp(tty) {
-        Ok(foreground) if foreground != getpgrp() => return Ok(false),
+        Ok(foreground) if Some(foreground) != group_of(None) => return Ok(false),
         // ENOTTY: not our controlling terminal, so there is no background to be in.
         // EOPNOTSUPP (of rustix): its foreground group is in another pid namespace, as ours may be.
         Ok(_) | Err(Errno::NOTTY | Errno::OPNOTSUPP) => {}
