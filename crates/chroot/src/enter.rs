@@ -1,17 +1,21 @@
-#![expect(unsafe_code, reason = "the ioctl that brings the loopback interface up")]
+#![expect(unsafe_code, reason = "the ioctl that brings the loopback interface up, dup3 to a number")]
 //! Entering the root: what the new process does, step by step. It runs between fork and exec, so it makes
 //! system calls only, on what was prepared before; see [`launch`](thither_place::launch).
 //!
 //! The order, and why:
 //! 1. identity maps: a user namespace gives no rights over files until its ids mean something
 //! 2. propagation slave: no mount of ours may reach this machine's mount namespace
-//! 3. loopback up: needs the rights that step 1 gave
-//! 4. the root as a mount of its own, recursive: `pivot_root` wants one, and what is mounted below comes along
+//! 3. loopback up, the host's and the domain's name: need the rights that step 1 gave
+//! 4. the root as a mount of its own, recursive: `pivot_root` wants one, and what is mounted below comes along; or an
+//!    overlay of it
 //! 5. the mounts in order; their sources are found outside, their destinations inside
 //!    (`RESOLVE_IN_ROOT`); before step 6, as a new proc needs a visible one to be allowed in a user namespace
 //! 6. `pivot_root`, and the old root detached: there is no way back through it
 //! 7. not dumpable: what runs inside may not look at or write to this program through `/proc/1`; and no typing
 //!    into the user's terminal
+//!
+//! For a [call](crate::call) the command's process, which is this program again, does step 6 once its libraries are
+//! loaded, as they may not be there inside.
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -19,12 +23,15 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{
-    MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount,
-    mount_change, move_mount, open_tree, unmount,
+    MountPropagationFlags, MoveMountFlags, UnmountFlags, mount_change, move_mount, unmount,
 };
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
-use thither_place::launch::{Failure, Step};
+use thither_place::launch::Failure;
 
+use crate::attach::{PlannedMount, attach, clone_tree, set_read_only};
+use crate::ids::OwnMaps;
+use crate::names::Names;
+use crate::overlay::PlannedOverlay;
 use crate::root::{open_in_root, same_file};
 use crate::typing;
 
@@ -42,6 +49,13 @@ pub(crate) mod step {
     pub(crate) const MOUNT: Step = Step(FIRST + 7);
     pub(crate) const PIVOT: Step = Step(FIRST + 8);
     pub(crate) const PROTECT: Step = Step(FIRST + 9);
+    pub(crate) const NAMES: Step = Step(FIRST + 10);
+    pub(crate) const READ_ONLY: Step = Step(FIRST + 11);
+    pub(crate) const STAGE: Step = Step(FIRST + 12);
+    pub(crate) const OVERLAY: Step = Step(FIRST + 13);
+    pub(crate) const SUBMOUNT: Step = Step(FIRST + 14);
+    pub(crate) const START: Step = Step(FIRST + 15);
+    pub(crate) const PROGRAM: Step = Step(FIRST + 16);
 }
 
 /// Everything that entering needs.
@@ -50,33 +64,39 @@ pub(crate) struct Plan<'a> {
     pub(crate) root_path: CString,
     /// What the path led to when it was looked at.
     pub(crate) root: BorrowedFd<'a>,
-    /// For a user namespace.
-    pub(crate) maps: Option<IdMaps>,
+    /// Maps to be written by the process itself.
+    pub(crate) maps: Option<OwnMaps>,
+    /// Whether there is a new network namespace.
+    pub(crate) own_network: bool,
+    pub(crate) names: Option<Names>,
+    pub(crate) overlay: Option<PlannedOverlay>,
+    /// Whether the root, if it is not an overlay, is to be read-only.
+    pub(crate) read_only: bool,
     pub(crate) mounts: Vec<PlannedMount>,
+    pub(crate) start: Start,
     /// Whether the command shares the user's terminal.
     pub(crate) shares_terminal: bool,
+    pub(crate) way: Way<'a>,
 }
 
-/// Lines of user_namespaces(7).
+/// Where a command starts.
 #[derive(Debug)]
-pub(crate) struct IdMaps {
-    pub(crate) uid_map: String,
-    pub(crate) gid_map: String,
+pub(crate) enum Start {
+    /// In `/`.
+    Root,
+    /// In this directory, relative to the root.
+    Inside(CString),
+    /// Where the caller is, outside of the root.
+    Outside(OwnedFd),
 }
 
-#[derive(Debug)]
-pub(crate) struct PlannedMount {
-    /// Its place in the list of mounts, to be reported with a failure.
-    pub(crate) index: u16,
-    pub(crate) what: What,
-    /// Relative to the root.
-    pub(crate) destination: CString,
-}
-
-#[derive(Debug)]
-pub(crate) enum What {
-    Bind { path: CString, recursive: bool },
-    New { kind: CString, flags: MountFlags, data: Option<CString> },
+/// Who goes in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Way<'a> {
+    /// This process, before it starts the command.
+    Enter,
+    /// The command, which finds in the place of these descriptors the root and the program to execute.
+    Left { root: BorrowedFd<'a>, program: BorrowedFd<'a> },
 }
 
 /// Enters, for good.
@@ -89,15 +109,38 @@ pub(crate) fn enter(plan: &Plan<'_>) -> Result<(), Failure> {
     }
     let propagation = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
     mount_change(c"/", propagation).map_err(Failure::at(step::PROPAGATION))?;
-    if plan.maps.is_some() {
+    if plan.own_network {
         loopback_up().map_err(Failure::at(step::LOOPBACK))?;
+    }
+    if let Some(names) = &plan.names {
+        set_names(names).map_err(Failure::at(step::NAMES))?;
     }
     let root = attach_root(plan)?;
     for mount in &plan.mounts {
-        let failure = |step: Step| move |errno| Failure { step, index: mount.index, errno };
-        attach(mount, root.as_fd(), failure)?;
+        attach(mount, root.as_fd())?;
     }
-    pivot(root.as_fd()).map_err(Failure::at(step::PIVOT))?;
+    match plan.way {
+        Way::Enter => {
+            let inside = match &plan.start {
+                Start::Inside(path) => Some(
+                    open_in_root(root.as_fd(), path.as_c_str(), OFlags::PATH | OFlags::DIRECTORY)
+                        .map_err(Failure::at(step::START))?,
+                ),
+                Start::Root | Start::Outside(_) => None,
+            };
+            pivot(root.as_fd()).map_err(Failure::at(step::PIVOT))?;
+            let outside = match &plan.start {
+                Start::Outside(fd) => Some(fd),
+                Start::Root | Start::Inside(_) => None,
+            };
+            if let Some(start) = inside.as_ref().or(outside) {
+                rustix::process::fchdir(start).map_err(Failure::at(step::START))?;
+            }
+        }
+        Way::Left { root: root_place, program } => {
+            leave_way(root.as_fd(), root_place, program).map_err(Failure::at(step::PROGRAM))?;
+        }
+    }
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(Failure::at(step::PROTECT))?;
     match plan.shares_terminal {
         true => typing::forbid().map_err(Failure::at(step::PROTECT)),
@@ -106,7 +149,7 @@ pub(crate) fn enter(plan: &Plan<'_>) -> Result<(), Failure> {
 }
 
 /// The maps may be written once each, `setgroups` before `gid_map` (user_namespaces(7)).
-fn write_maps(maps: &IdMaps) -> rustix::io::Result<()> {
+fn write_maps(maps: &OwnMaps) -> rustix::io::Result<()> {
     let write = |path, text: &str| {
         let file = rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
         rustix::io::write(file, text.as_bytes()).map(drop)
@@ -127,8 +170,20 @@ fn loopback_up() -> rustix::io::Result<()> {
     // SAFETY: netdevice(7): the request is a `struct ifreq` with a name and flags, which the kernel reads.
     match unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) } {
         0 => Ok(()),
-        // SAFETY: reads this thread's errno.
-        _ => Err(Errno::from_raw_os_error(unsafe { *libc::__errno_location() })),
+        _ => Err(last_errno()),
+    }
+}
+
+fn last_errno() -> Errno {
+    // SAFETY: reads this thread's errno.
+    Errno::from_raw_os_error(unsafe { *libc::__errno_location() })
+}
+
+fn set_names(names: &Names) -> rustix::io::Result<()> {
+    rustix::system::sethostname(&names.host)?;
+    match &names.domain {
+        Some(domain) => rustix::system::setdomainname(domain),
+        None => Ok(()),
     }
 }
 
@@ -137,58 +192,48 @@ fn loopback_up() -> rustix::io::Result<()> {
 fn attach_root(plan: &Plan<'_>) -> Result<OwnedFd, Failure> {
     let at = Failure::at(step::ROOT);
     let path = plan.root_path.as_c_str();
-    let root = clone_tree(path, true).map_err(&at)?;
+    let root = clone_tree(CWD, path, true).map_err(&at)?;
     if !same_file(&root, plan.root).map_err(&at)? {
         return Err(Failure::at(step::ROOT_CHANGED)(Errno::STALE));
+    }
+    if let Some(overlay) = &plan.overlay {
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let place = rustix::fs::open(path, flags, Mode::empty()).map_err(&at)?;
+        return overlay.make(root.as_fd(), place.as_fd());
+    }
+    if plan.read_only {
+        set_read_only(root.as_fd(), true).map_err(Failure::at(step::READ_ONLY))?;
     }
     move_mount(&root, c"", CWD, path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).map_err(&at)?;
     Ok(root)
 }
 
-fn clone_tree(path: &std::ffi::CStr, recursive: bool) -> rustix::io::Result<OwnedFd> {
-    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    flags.set(OpenTreeFlags::AT_RECURSIVE, recursive);
-    open_tree(CWD, path, flags)
+/// Puts the root and this program in their places. The program is on a mount of its own that is read-only: who runs
+/// inside as its owner could otherwise write to it through `/proc/PID/exe` (CVE-2019-5736).
+fn leave_way(
+    root: BorrowedFd<'_>,
+    root_place: BorrowedFd<'_>,
+    program_place: BorrowedFd<'_>,
+) -> rustix::io::Result<()> {
+    let program = clone_tree(CWD, c"/proc/self/exe", false)?;
+    set_read_only(program.as_fd(), false)?;
+    put(root, root_place)?;
+    put(program.as_fd(), program_place)?;
+    // Nothing of this machine is to be seen through /proc/1/cwd.
+    rustix::process::fchdir(root)
 }
 
-fn attach<F: Fn(Errno) -> Failure>(
-    planned: &PlannedMount,
-    root: BorrowedFd<'_>,
-    failure: impl Fn(Step) -> F,
-) -> Result<(), Failure> {
-    let open =
-        |flags: OFlags| open_in_root(root, planned.destination.as_c_str(), flags | OFlags::PATH);
-    match &planned.what {
-        What::Bind { path, recursive } => {
-            let tree = clone_tree(path, *recursive).map_err(failure(step::SOURCE))?;
-            let destination = open(OFlags::empty()).map_err(failure(step::DESTINATION))?;
-            let flags =
-                MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
-            move_mount(tree, c"", destination, c"", flags).map_err(failure(step::MOUNT))
-        }
-        What::New { kind, flags, data } => {
-            let destination = open(OFlags::DIRECTORY).map_err(failure(step::DESTINATION))?;
-            // Standing in it names it without a path that could lead elsewhere.
-            rustix::process::fchdir(destination).map_err(failure(step::DESTINATION))?;
-            match mount(kind.as_c_str(), c".", kind.as_c_str(), *flags, data.as_deref()) {
-                // The very same file system is mounted there already: /sys, where the root is this machine's
-                // own and the network namespace is shared.
-                Err(Errno::BUSY) => Ok(()),
-                // A sysfs belongs to a network namespace, which may be shared with those who have more rights.
-                Err(Errno::PERM) if kind.as_c_str() == c"sysfs" => {
-                    let tree = clone_tree(c"/sys", true).map_err(failure(step::MOUNT))?;
-                    move_mount(tree, c"", CWD, c".", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
-                        .map_err(failure(step::MOUNT))
-                }
-                other => other.map_err(failure(step::MOUNT)),
-            }
-        }
+fn put(fd: BorrowedFd<'_>, place: BorrowedFd<'_>) -> rustix::io::Result<()> {
+    // SAFETY: a system call on numbers. What was in the place is the caller's, which has its own in its own process.
+    match unsafe { libc::dup3(fd.as_raw_fd(), place.as_raw_fd(), libc::O_CLOEXEC) } {
+        -1 => Err(last_errno()),
+        _ => Ok(()),
     }
 }
 
 /// Both paths are the new root: the old one ends up stacked on it and is what the second call takes off
 /// (pivot_root(2), NOTES).
-fn pivot(root: BorrowedFd<'_>) -> rustix::io::Result<()> {
+pub(crate) fn pivot(root: BorrowedFd<'_>) -> rustix::io::Result<()> {
     rustix::process::fchdir(root)?;
     rustix::process::pivot_root(c".", c".")?;
     unmount(c".", UnmountFlags::DETACH)?;

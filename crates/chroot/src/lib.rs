@@ -19,14 +19,25 @@
 //! Root inside without a user namespace is root: it can leave. This is a tool for building and testing, not a
 //! sandbox for hostile root. See SECURITY.md.
 
+mod chroot;
+mod mount;
+mod command;
 mod place;
 mod plan;
 mod root;
+mod names;
+mod ids;
+mod overlay;
 mod mount_points;
 mod lock;
 mod enter;
+mod attach;
+mod failure;
 mod typing;
 mod userns;
 
-pub use place::Chroot;
-pub use plan::{DEFAULT_MOUNTS, Mount, Source};
+pub use chroot::{Chroot, Network};
+pub use command::Command;
+pub use ids::Ids;
+pub use mount::{Mount, Source, default_mounts};
+pub use overlay::Overlay;

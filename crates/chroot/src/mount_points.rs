@@ -40,8 +40,8 @@ pub(crate) struct MountPoints {
 ///
 /// # Errors
 /// When something else is there, or it cannot be looked at.
-pub(crate) fn exists(root: &Root, destination: &str, dir: bool) -> io::Result<bool> {
-    match root.file_type(Path::new(destination)) {
+pub(crate) fn exists(root: &Root, destination: impl AsRef<Path>, dir: bool) -> io::Result<bool> {
+    match root.file_type(destination.as_ref()) {
         Ok((kind, _)) if dir && !kind.is_dir() => Err(io::ErrorKind::NotADirectory.into()),
         Ok((kind, _)) if !dir && kind.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
         Ok(_) => Ok(true),
@@ -97,8 +97,8 @@ impl MountPoints {
     ///
     /// # Errors
     /// As `mkdir(2)` and `open(2)`, and when it cannot be recorded.
-    pub(crate) fn make(&self, root: &Root, destination: &str, dir: bool) -> io::Result<()> {
-        let mut todo: Vec<OsString> = parts(Path::new(destination)).rev().collect();
+    pub(crate) fn make(&self, root: &Root, destination: impl AsRef<Path>, dir: bool) -> io::Result<()> {
+        let mut todo: Vec<OsString> = parts(destination.as_ref()).rev().collect();
         let mut at = PathBuf::from("/");
         let mut links = 0;
         while let Some(name) = todo.pop() {
@@ -326,7 +326,7 @@ mod tests {
     #[test]
     fn a_child_that_is_just_starting_does_not_count() {
         let folder = tempfile::tempdir().unwrap();
-        let root = Root::open(folder.path(), "chroot:".into(), 0).unwrap();
+        let root = Root::open(folder.path(), "chroot:".into(), 0, true).unwrap();
         let [first, second] = [(); 2].map(|()| {
             let points = MountPoints::open(&root).unwrap();
             if !exists(&root, "/made", true).unwrap() {

@@ -1,41 +1,66 @@
 #![expect(unsafe_code, reason = "the contract of launch")]
 //! The root as a place.
 
+use std::ffi::OsString;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::path::PathBuf;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
-use rustix::mount::MountFlags;
+use rustix::fs::{Mode, OFlags};
 use rustix::thread::{CapabilitySet, capabilities};
 use thither_place::error::quoted;
-use thither_place::launch::{self, Failure, LaunchError, Resolved, Supervisor, c_string};
+use thither_place::launch::{self, Exec, Launch, LaunchError, Resolved, Supervisor, c_string};
 use thither_place::streams::Plumbing;
-use thither_place::{Command, Control, Error, Event, Place, Process, Result, WindowSize};
+use thither_place::{
+    Command, Control, Error, Event, Place, Process, Result, Streams, WindowSize,
+};
 
-use crate::enter::{IdMaps, Plan, PlannedMount, What, enter, step};
-use crate::mount_points::{MountPoints, exists};
-use crate::plan::{DEFAULT_MOUNTS, Mount, Source};
+use crate::attach::PlannedMount;
+use crate::chroot::Network;
+use crate::enter::{Plan, Start, Way, enter};
+use crate::ids::{OwnMaps, SubordinateMaps};
+use crate::mount_points::MountPoints;
+use crate::names::Names;
+use crate::overlay::{Kept, Overlay, PlannedOverlay};
 use crate::root::{Root, relative};
-use crate::{typing, userns};
+use crate::{Chroot, Ids, ids, typing, userns};
 
-/// Another root as a place.
-#[derive(Clone, Debug)]
-pub struct Chroot {
-    root: PathBuf,
-    mounts: Vec<Mount>,
+/// A command in a root, with everything looked up, and what is held for as long as it runs.
+pub(crate) struct Prepared<'a> {
+    chroot: &'a Chroot,
+    root: Root,
+    pub(crate) resolved: Resolved,
+    privileged: bool,
+    subordinate: Option<SubordinateMaps>,
+    names: Option<Names>,
+    start: Start,
+    overlay: Option<PlannedOverlay>,
+    mounts: Vec<PlannedMount>,
+    held: Held,
+}
+
+/// What is put back once a command has ended.
+struct Held {
+    _points: Option<MountPoints>,
+    _kept: Option<Kept>,
+}
+
+/// What runs in the command's process.
+pub(crate) enum Task<'a> {
+    /// The command itself.
+    Program,
+    /// This program again; the descriptors are places for the root and the program.
+    Again { exec: &'a Exec, root: BorrowedFd<'a>, program: BorrowedFd<'a> },
+    /// This function, in a copy of this process.
+    Function(&'a dyn Fn() -> i32),
 }
 
 impl Chroot {
-    /// The root at this path, with the [`DEFAULT_MOUNTS`].
-    pub fn new(root: impl Into<PathBuf>) -> Chroot {
-        Chroot { root: root.into(), mounts: DEFAULT_MOUNTS.to_vec() }
-    }
-
-    fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         format!("chroot:{}", self.root.display())
     }
 
-    fn failed(&self, action: impl Into<String>, source: io::Error) -> Error {
+    pub(crate) fn failed(&self, action: impl Into<String>, source: io::Error) -> Error {
         Error::Place {
             action: action.into(),
             place: self.address(),
@@ -45,7 +70,7 @@ impl Chroot {
     }
 
     fn open_root(&self, uid: u32) -> Result<Root> {
-        Root::open(&self.root, self.address(), uid).map_err(|source| {
+        Root::open(&self.root, self.address(), uid, !self.skip_chdir).map_err(|source| {
             let hint = match source.kind() {
                 io::ErrorKind::NotFound => Some("name a directory that holds a root file system"),
                 io::ErrorKind::NotADirectory => {
@@ -61,199 +86,182 @@ impl Chroot {
         })
     }
 
-    /// What there is to mount, its mount points made ready. Without a record none can be made, and none has to be
-    /// removed.
-    fn plan_mounts(&self, root: &Root) -> Result<(Vec<PlannedMount>, Option<MountPoints>)> {
-        let mut record = MountPoints::open(root);
-        let mut planned = Vec::new();
-        for (index, mount) in (0..).zip(&self.mounts) {
-            let is_dir = mount
-                .source
-                .is_dir()
-                .map_err(|source| self.failed(format!("mount {}", describe(mount)), source))?;
-            let Some(is_dir) = is_dir else {
-                tracing::debug!(mount = describe(mount), "left out: this machine has no such file");
-                continue;
-            };
-            let ready = match self.shown_by_earlier(index, mount) {
-                // What will be there is what the earlier mount shows, and not the root's to change.
-                Some(inside) => inside.exists() && inside.is_dir() == is_dir,
-                None => match self.make_ready(root, mount, is_dir, &mut record) {
-                    Ok(()) => true,
-                    Err(error) if mount.is_optional() => {
-                        tracing::debug!(mount = describe(mount), %error, "left out");
-                        false
-                    }
-                    Err(error) => return Err(error),
-                },
-            };
-            if ready {
-                tracing::debug!(mount = describe(mount), "plan");
-                planned
-                    .push(plan_mount(index, mount).map_err(|error| self.failed("mount", error))?);
-            }
-        }
-        if let Ok(points) = &record {
-            points
-                .ready()
-                .map_err(|source| self.failed("keep a record of mount points", source))?;
-        }
-        Ok((planned, record.ok()))
+    /// The environment that commands start from.
+    fn environment(&self) -> Vec<(OsString, OsString)> {
+        // A command without changes of its own is made of ours.
+        let changes = Command { env: self.env.clone(), ..Command::new("") };
+        let changes = Command { env_clear: self.env_clear, ..changes };
+        changes.environment(std::env::vars_os())
     }
 
-    fn make_ready(
-        &self,
-        root: &Root,
-        mount: &Mount,
-        is_dir: bool,
-        record: &mut io::Result<MountPoints>,
-    ) -> Result<()> {
-        let path = quoted(root.display(mount.destination));
-        let there = exists(root, mount.destination, is_dir)
-            .map_err(|source| self.failed(format!("use the mount point {path}"), source))?;
-        if there {
-            return Ok(());
-        }
-        let made = match record {
-            Ok(points) => points.make(root, mount.destination, is_dir),
-            Err(error) => Err(io::Error::new(error.kind(), format!("no record of it: {error}"))),
+    /// Looks up all that a command needs, and makes the mount points ready.
+    pub(crate) fn prepare(&self, command: &Command) -> Result<Prepared<'_>> {
+        // Rights, not the name root: root in a container may lack them, and a user may have them.
+        let privileged =
+            capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN));
+        let uid = if privileged { rustix::process::geteuid().as_raw() } else { 0 };
+        tracing::debug!(root = ?self.root, user_namespace = !privileged, "enter the root");
+        let root = self.open_root(uid)?;
+        let names = self.hostname.as_deref().map(Names::parse).transpose().map_err(|source| {
+            let name = self.hostname.as_deref().unwrap_or_default();
+            self.failed(format!("set the host name {}", quoted(name)), source)
+        })?;
+        let mut command = command.clone();
+        command.user = command.user.or_else(|| self.user.clone());
+        command.dir = command.dir.or_else(|| self.dir.clone());
+        let mut resolved = Resolved::new(&command, self.environment(), &root)?;
+        // Who one is inside already needs no right to become.
+        resolved.identity.take_if(|who| (who.uid, who.gid) == (0, 0) && uid == 0);
+        let subordinate = self.ids == Ids::Subordinate || resolved.identity.is_some();
+        let subordinate = (subordinate && !privileged)
+            .then(SubordinateMaps::of_caller)
+            .transpose()
+            .map_err(|source| self.ids_error(source, &resolved))?;
+        let start = self.start(&root)?;
+        let kept = match &self.overlay {
+            Some(Overlay::Keep(dir)) => Some(Kept::open(dir).map_err(|source| {
+                self.failed(format!("keep what is written in {}", quoted(dir)), source)
+            })?),
+            Some(Overlay::Vanish) | None => None,
         };
-        made.map_err(|source| {
-            let (place, source) = (self.address(), Box::new(source));
-            let once = if is_dir { "mkdir -p" } else { "touch" };
-            let hint = Some(format!("make it once, with {once}, or run this as root"));
-            Error::Place {
-                action: format!("make the missing mount point {path}"),
-                place,
-                source,
-                hint,
-            }
+        let user_attributes = !privileged || userns::inner().is_some();
+        let mut overlay = match &self.overlay {
+            Some(_) => Some(
+                PlannedOverlay::new(&root.path, kept.as_ref(), user_attributes, self.read_only)
+                    .map_err(|source| self.failed("plan the overlay", source))?,
+            ),
+            None => None,
+        };
+        let (mounts, points) = self.plan_mounts(&root, overlay.as_mut())?;
+        let held = Held { _points: points, _kept: kept };
+        Ok(Prepared {
+            chroot: self,
+            root,
+            resolved,
+            privileged,
+            subordinate,
+            names,
+            start,
+            overlay,
+            mounts,
+            held,
         })
     }
 
-    /// The file on this machine that an earlier bind mount will show at a mount's destination, if one does.
-    fn shown_by_earlier(&self, index: u16, mount: &Mount) -> Option<PathBuf> {
-        let earlier = self.mounts.iter().take(index.into()).rev();
-        earlier.filter_map(|earlier| earlier.shows(mount.destination)).next()
-    }
-
-    fn launch_error(&self, error: LaunchError, resolved: &Resolved, root: &Root) -> Error {
-        match error {
-            LaunchError::Fork(source) => Error::Place {
-                action: "make new namespaces".into(),
-                place: self.address(),
-                hint: userns::fork_hint(&source),
-                source: Box::new(source),
-            },
-            LaunchError::Killed(exit) => {
-                self.failed("start the command", io::Error::other(format!("pid 1 ended: {exit}")))
-            }
-            LaunchError::Step(failure) => {
-                resolved.step_error(failure, root).unwrap_or_else(|| self.enter_error(failure))
-            }
-        }
-    }
-
-    fn enter_error(&self, failure: Failure) -> Error {
-        let mount = self.mounts.get(usize::from(failure.index)).map(describe).unwrap_or_default();
-        let action = match failure.step {
-            step::ID_MAPS => "map the user's ids in a user namespace".into(),
-            step::PROPAGATION => "make the mount namespace private".into(),
-            step::LOOPBACK => "bring the loopback interface up".into(),
-            step::ROOT => format!("mount the root {}", quoted(&self.root)),
-            step::ROOT_CHANGED => {
-                format!("enter the root {}: it was replaced meanwhile", quoted(&self.root))
-            }
-            step::SOURCE => format!("find the source of the mount {mount}"),
-            step::DESTINATION => format!("find the mount point of {mount}"),
-            step::MOUNT => format!("mount {mount}"),
-            step::PIVOT => "make it the root of the mount namespace".into(),
-            step::PROTECT => "protect this program and the terminal".into(),
-            other => format!("do step {}", other.0),
+    fn ids_error(&self, source: io::Error, resolved: &Resolved) -> Error {
+        let action = match &resolved.identity {
+            Some(who) => format!("run as user {}", who.uid),
+            None => "have more ids than yours".into(),
         };
-        Error::Place {
-            action,
-            place: self.address(),
-            hint: userns::step_hint(failure.step, failure.errno),
-            source: Box::new(io::Error::from(failure.errno)),
+        let hint = Some(ids::hint(&source));
+        Error::Place { action, place: self.address(), source: Box::new(source), hint }
+    }
+
+    /// Where commands start that name no directory.
+    fn start(&self, root: &Root) -> Result<Start> {
+        if !self.skip_chdir {
+            return Ok(Start::Root);
         }
+        let failed = |source| self.failed("stay in the working directory", source);
+        if let Ok(dir) = std::env::current_dir()
+            && let Ok(inside) = dir.strip_prefix(&root.path)
+        {
+            let inside = if inside == Path::new("") { Path::new(".") } else { inside };
+            return Ok(Start::Inside(
+                c_string("directory", relative(inside.as_os_str())).map_err(failed)?,
+            ));
+        }
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir: rustix::io::Result<OwnedFd> = rustix::fs::open(c".", flags, Mode::empty());
+        Ok(Start::Outside(dir.map_err(|errno| failed(errno.into()))?))
     }
 }
 
 impl Place for Chroot {
     fn spawn(&self, command: &Command) -> Result<Process> {
-        // Rights, not the name root: root in a container may lack them, and a user may have them.
-        let privileged =
-            capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN));
-        let uid = if privileged { rustix::process::geteuid().as_raw() } else { 0 };
-        tracing::debug!(root = ?self.root, user_and_net_namespace = !privileged, "enter the root");
-        let root = self.open_root(uid)?;
-        let mut resolved = Resolved::new(command, std::env::vars_os(), &root)?;
-        // Who one is inside already needs no right to become.
-        resolved.identity.take_if(|who| (who.uid, who.gid) == (0, 0) && uid == 0);
-        if !privileged && let Some(who) = &resolved.identity {
-            return Err(Error::Unsupported {
-                action: format!("run as user {}", who.uid),
-                place: self.address(),
-                hint: Some("an ordinary user has only user 0 in a root; run this as root".into()),
-            });
-        }
-        let exec = resolved.exec().map_err(|source| resolved.spawn_error(source, &root))?;
-        let plumbing = Plumbing::open(&command.streams)
-            .map_err(|source| self.failed("open the command's streams", source))?;
-        let (mounts, points) = self.plan_mounts(&root)?;
+        let prepared = self.prepare(command)?;
+        let resolved = &prepared.resolved;
+        let exec = resolved.exec().map_err(|error| resolved.spawn_error(error, &prepared.root))?;
+        prepared.start(exec, &command.streams, Task::Program)
+    }
+}
+
+impl Prepared<'_> {
+    /// Where commands start that name no directory.
+    pub(crate) fn start_directory(&self) -> &Start {
+        &self.start
+    }
+
+    /// Starts it, or what runs in its stead.
+    pub(crate) fn start(self, exec: Exec, streams: &Streams, task: Task<'_>) -> Result<Process> {
+        let chroot = self.chroot;
+        let plumbing = Plumbing::open(streams)
+            .map_err(|source| chroot.failed("open the command's streams", source))?;
+        let own_network = match chroot.network {
+            Some(network) => network == Network::None,
+            None => !self.privileged,
+        };
+        let user_namespace = !self.privileged;
+        let own_maps = user_namespace && self.subordinate.is_none();
         let plan = Plan {
-            root_path: c_string("path", root.path.as_os_str())
-                .map_err(|source| self.failed("enter the root", source))?,
-            root: root.fd.as_fd(),
-            maps: (!privileged).then(IdMaps::of_caller),
-            mounts,
+            root_path: c_string("path", self.root.path.as_os_str())
+                .map_err(|source| chroot.failed("enter the root", source))?,
+            root: self.root.fd.as_fd(),
+            maps: own_maps.then(OwnMaps::of_caller),
+            own_network,
+            names: self.names,
+            read_only: chroot.read_only,
+            overlay: self.overlay,
+            mounts: self.mounts,
+            start: self.start,
             shares_terminal: plumbing.pty.is_none() && typing::is_possible(),
+            way: match task {
+                Task::Again { root, program, .. } => Way::Left { root, program },
+                Task::Program | Task::Function(_) => Way::Enter,
+            },
         };
         let mut namespaces =
             libc::CLONE_NEWNS | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC | libc::CLONE_NEWPID;
-        if !privileged {
-            namespaces |= libc::CLONE_NEWUSER | libc::CLONE_NEWNET;
+        if user_namespace {
+            namespaces |= libc::CLONE_NEWUSER;
         }
-        // SAFETY: `enter` keeps the contract: system calls on what the plan holds.
-        let launched = unsafe {
-            launch::launch(&self.address(), &exec, &plumbing, namespaces as u64, &|| enter(&plan))
+        if own_network {
+            namespaces |= libc::CLONE_NEWNET;
+        }
+        let address = chroot.address();
+        let subordinate = self.subordinate.as_ref();
+        let arrange = |pid| subordinate.map_or(Ok(()), |maps| maps.write(pid));
+        let launch = Launch {
+            place: &address,
+            exec: match &task {
+                Task::Again { exec, .. } => exec,
+                Task::Program | Task::Function(_) => &exec,
+            },
+            plumbing: &plumbing,
+            namespaces: namespaces as u64,
+            enter: &|| enter(&plan),
+            arrange: subordinate.is_some().then_some(&arrange as _),
+            instead: match task {
+                Task::Function(function) => Some(function),
+                Task::Program | Task::Again { .. } => None,
+            },
         };
-        let supervisor = launched.map_err(|error| self.launch_error(error, &resolved, &root))?;
-        let control = Inside { supervisor, points };
+        // SAFETY: `enter` keeps the contract: system calls on what the plan holds. A function is given only by who has
+        // made sure that there is one thread: see `fork.rs`.
+        let launched = unsafe { launch::launch(&launch) };
+        let supervisor = launched.map_err(|error| {
+            let submounts = plan.overlay.as_ref().map(|overlay| &overlay.submounts);
+            chroot.launch_error(error, &self.resolved, &self.root, submounts)
+        })?;
+        let control = Inside { supervisor, held: Some(self.held) };
         Ok(plumbing.attach(Process::new(Box::new(control))))
     }
 }
 
-fn plan_mount(index: u16, mount: &Mount) -> io::Result<PlannedMount> {
-    let text = |text: &str| c_string("mount", text.as_ref());
-    let what = match mount.source {
-        Source::Bind { path, recursive, .. } => What::Bind { path: text(path)?, recursive },
-        Source::New { kind, data } => What::New {
-            kind: text(kind)?,
-            flags: match kind {
-                "tmpfs" => MountFlags::NOSUID | MountFlags::NODEV,
-                _ => MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC,
-            },
-            data: data.map(text).transpose()?,
-        },
-    };
-    let destination = relative(mount.destination.as_ref());
-    Ok(PlannedMount { index, what, destination: c_string("mount point", destination)? })
-}
-
-fn describe(mount: &Mount) -> String {
-    let source = match mount.source {
-        Source::Bind { path, .. } => path,
-        Source::New { kind, .. } => kind,
-    };
-    format!("{} on {}", quoted(source), quoted(mount.destination))
-}
-
-/// A command inside, and the mount points that are removed once it has ended.
+/// A command inside, and what is put back once it has ended.
 struct Inside {
     supervisor: Supervisor,
-    points: Option<MountPoints>,
+    held: Option<Held>,
 }
 
 impl Control for Inside {
@@ -272,12 +280,38 @@ impl Control for Inside {
     fn event(&mut self) -> Result<Option<Event>> {
         let event = self.supervisor.event();
         if let Ok(Some(Event::Exited(_))) = event {
-            self.points = None;
+            self.held = None;
         }
         event
     }
 
     fn end_input(&mut self, terminal: Option<BorrowedFd<'_>>) -> Result<()> {
         self.supervisor.end_input(terminal)
+    }
+}
+
+impl Chroot {
+    fn launch_error(
+        &self,
+        error: LaunchError,
+        resolved: &Resolved,
+        root: &Root,
+        submounts: Option<&Vec<std::ffi::CString>>,
+    ) -> Error {
+        match error {
+            LaunchError::Fork(source) => Error::Place {
+                action: "make new namespaces".into(),
+                place: self.address(),
+                hint: userns::fork_hint(&source),
+                source: Box::new(source),
+            },
+            LaunchError::Arrange(source) => self.ids_error(source, resolved),
+            LaunchError::Killed(exit) => {
+                self.failed("start the command", io::Error::other(format!("pid 1 ended: {exit}")))
+            }
+            LaunchError::Step(failure) => resolved
+                .step_error(failure, root)
+                .unwrap_or_else(|| crate::failure::error(self, failure, submounts)),
+        }
     }
 }

@@ -1,79 +1,284 @@
-//! What is to be mounted.
+//! From the list of mounts to what is attached: sources found, mount points made ready.
 
+use std::ffi::{CString, OsStr};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// What a mount shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// A file or directory of this machine, with what is mounted below it if `recursive`.
-    Bind {
-        /// Where it is.
-        path: &'static str,
-        /// Whether what is mounted below comes along.
-        recursive: bool,
-        /// Whether it is left out where this machine has no such file.
-        optional: bool,
-    },
-    /// A new instance of this file system, `nosuid`, `nodev`, and `noexec` but for tmpfs.
-    New {
-        /// Its type: `proc`, `sysfs`, `tmpfs`.
-        kind: &'static str,
-        /// Options of the file system, as in `mount(8)`.
-        data: Option<&'static str>,
-    },
+use rustix::mount::MountAttrFlags;
+use thither_place::error::quoted;
+use thither_place::launch::c_string;
+use thither_place::{Error, Result};
+
+use crate::attach::{FileSystem, Missing, PlannedMount, What};
+use crate::mount_points::{MountPoints, exists};
+use crate::overlay::PlannedOverlay;
+use crate::root::{Root, relative};
+use crate::{Chroot, Mount, Source};
+
+/// A mount whose source is there.
+struct Found<'a> {
+    index: u16,
+    mount: &'a Mount,
+    /// The file of a bind.
+    path: Option<PathBuf>,
+    destination: PathBuf,
+    is_dir: bool,
+    lacking: Vec<Missing>,
 }
 
-/// One mount in the root.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mount {
-    /// What it shows.
-    pub source: Source,
-    /// Where, as seen from inside the root; links are followed inside it.
-    pub destination: &'static str,
-}
-
-/// What every root gets, in this order: pychroot's list.
-pub const DEFAULT_MOUNTS: [Mount; 5] = [
-    bind("/dev", true),
-    new("proc", None, "/proc"),
-    new("sysfs", None, "/sys"),
-    new("tmpfs", Some("mode=1777"), "/dev/shm"),
-    bind("/etc/resolv.conf", false),
-];
-
-const fn bind(path: &'static str, recursive: bool) -> Mount {
-    let optional = !recursive;
-    Mount { source: Source::Bind { path, recursive, optional }, destination: path }
-}
-
-const fn new(kind: &'static str, data: Option<&'static str>, destination: &'static str) -> Mount {
-    Mount { source: Source::New { kind, data }, destination }
-}
-
-impl Mount {
-    /// The file on this machine that is seen at a path inside because of this mount.
-    pub(crate) fn shows(&self, path: &str) -> Option<PathBuf> {
-        let Source::Bind { path: source, .. } = self.source else { return None };
-        let rest = Path::new(path).strip_prefix(self.destination).ok()?;
-        (!rest.as_os_str().is_empty()).then(|| Path::new(source).join(rest))
-    }
-
-    /// Whether it is left out if it cannot be had.
-    pub(crate) fn is_optional(&self) -> bool {
-        matches!(self.source, Source::Bind { optional: true, .. })
-    }
-}
-
-impl Source {
-    /// Whether it shows a directory; `None` if there is nothing to show and that is no fault.
-    pub(crate) fn is_dir(&self) -> std::io::Result<Option<bool>> {
-        match self {
-            Source::New { .. } => Ok(Some(true)),
-            Source::Bind { path, optional, .. } => match std::fs::metadata(Path::new(path)) {
-                Ok(metadata) => Ok(Some(metadata.is_dir())),
-                Err(error) if *optional && error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-                Err(error) => Err(error),
-            },
+impl Chroot {
+    /// What there is to mount, its mount points made ready: in the overlay, if there is one, else in the root. Without
+    /// a record none can be made there, and none has to be removed.
+    pub(crate) fn plan_mounts(
+        &self,
+        root: &Root,
+        overlay: Option<&mut PlannedOverlay>,
+    ) -> Result<(Vec<PlannedMount>, Option<MountPoints>)> {
+        let mut found: Vec<Found<'_>> = Vec::new();
+        for (index, mount) in (0..).zip(&self.mounts) {
+            match self.find(index, mount)? {
+                Some(mount) => found.push(mount),
+                None => {
+                    tracing::debug!(mount = describe(mount), "left out: nothing is there to mount");
+                }
+            }
         }
+        let mut points = match overlay {
+            Some(overlay) => Points::Overlay(overlay),
+            None => Points::Root(MountPoints::open(root)),
+        };
+        let mut ready_ones = Vec::new();
+        for nth in 0..found.len() {
+            let shown = shown_by(&found[..nth], &found[nth].destination);
+            if let Some(Shown::Empty(there)) = &shown {
+                found[nth].lack(there).map_err(|error| self.failed("mount", error))?;
+            }
+            let mount = &found[nth];
+            let ready = match shown {
+                // What will be there is what the earlier mount shows, and not the root's to change.
+                Some(Shown::File(inside)) => inside.exists() && inside.is_dir() == mount.is_dir,
+                Some(Shown::Empty(_)) => true,
+                None => self.make_ready(root, mount, &mut points).map(|()| true).or_else(|error| {
+                    tracing::debug!(mount = describe(mount.mount), %error, "left out");
+                    mount.mount.optional.then_some(false).ok_or(error)
+                })?,
+            };
+            if ready {
+                tracing::debug!(mount = describe(mount.mount), "plan");
+                ready_ones.push(nth);
+            } else if !mount.mount.optional {
+                return Err(self.hidden(mount));
+            }
+        }
+        let planned = found.into_iter().enumerate().filter(|(nth, _)| ready_ones.contains(nth));
+        let planned: io::Result<Vec<_>> = planned.map(|(_, mount)| mount.planned()).collect();
+        let planned = planned.map_err(|error| self.failed("mount", error))?;
+        let record = match points {
+            Points::Overlay(_) => None,
+            Points::Root(record) => {
+                if let Ok(points) = &record {
+                    points
+                        .ready()
+                        .map_err(|source| self.failed("keep a record of mount points", source))?;
+                }
+                record.ok()
+            }
+        };
+        Ok((planned, record))
+    }
+
+    /// A mount with its source looked up; `None` if there is none and it is optional.
+    fn find<'a>(&self, index: u16, mount: &'a Mount) -> Result<Option<Found<'a>>> {
+        let path = match &mount.source {
+            Source::Proc | Source::Sysfs | Source::Tmpfs(_) => None,
+            Source::Path(path) => Some(path.clone()),
+            Source::Variable(name) => match std::env::var_os(name) {
+                Some(value) if !value.is_empty() => Some(value.into()),
+                _ if mount.optional => return Ok(None),
+                _ => {
+                    return Err(Error::Place {
+                        action: format!("mount {}", describe(mount)),
+                        place: self.address(),
+                        source: "the variable is not set here".into(),
+                        hint: Some("set it, or make the mount optional".into()),
+                    });
+                }
+            },
+        };
+        let is_dir = match path.as_deref().map(std::fs::metadata) {
+            None => true,
+            Some(Ok(metadata)) => metadata.is_dir(),
+            Some(Err(error)) if mount.optional && is_absence(&error) => return Ok(None),
+            Some(Err(error)) => {
+                return Err(self.failed(format!("mount {}", describe(mount)), error));
+            }
+        };
+        let destination = mount.fixed_destination().map(Path::to_owned);
+        let destination = destination.or_else(|| path.clone()).unwrap_or_default();
+        let destination = Path::new("/").join(relative_path(&destination));
+        Ok(Some(Found { index, mount, path, destination, is_dir, lacking: Vec::new() }))
+    }
+
+    fn make_ready(&self, root: &Root, mount: &Found<'_>, points: &mut Points<'_>) -> Result<()> {
+        let path = quoted(root.display(&mount.destination));
+        if let Points::Overlay(overlay) = points {
+            overlay.hides(&mount.destination);
+        }
+        let there = exists(root, &mount.destination, mount.is_dir)
+            .map_err(|source| self.failed(format!("use the mount point {path}"), source))?;
+        if there {
+            return Ok(());
+        }
+        let made = match points {
+            _ if !mount.mount.create => Err(io::ErrorKind::NotFound.into()),
+            Points::Root(Ok(points)) => points.make(root, &mount.destination, mount.is_dir),
+            Points::Root(Err(error)) => {
+                Err(io::Error::new(error.kind(), format!("no record of it: {error}")))
+            }
+            Points::Overlay(overlay) => root
+                .real_path(&mount.destination)
+                .and_then(|path| overlay.lacks(&path, mount.is_dir)),
+        };
+        made.map_err(|source| {
+            let once = if mount.is_dir { "mkdir -p" } else { "touch" };
+            let hint = match source.kind() {
+                io::ErrorKind::ReadOnlyFilesystem => {
+                    "with an overlay (`overlay`) it need not be made".to_owned()
+                }
+                _ => format!("make it once, with {once}, or run this as root"),
+            };
+            Error::Place {
+                action: format!("make the missing mount point {path}"),
+                place: self.address(),
+                source: Box::new(source),
+                hint: Some(hint),
+            }
+        })
+    }
+
+    fn hidden(&self, mount: &Found<'_>) -> Error {
+        Error::Place {
+            action: format!("mount {}", describe(mount.mount)),
+            place: self.address(),
+            source: "an earlier mount is there, and has no such mount point".into(),
+            hint: Some("mount it elsewhere, or before".into()),
+        }
+    }
+}
+
+/// Where mount points are made that the root lacks.
+enum Points<'a> {
+    Root(io::Result<MountPoints>),
+    Overlay(&'a mut PlannedOverlay),
+}
+
+/// What an earlier mount will show at a path.
+enum Shown {
+    /// This file of this machine.
+    File(PathBuf),
+    /// Nothing but what we make there: it is a new file system at this path.
+    Empty(PathBuf),
+}
+
+/// What earlier mounts will show at a destination, if one of them covers it.
+fn shown_by(earlier: &[Found<'_>], destination: &Path) -> Option<Shown> {
+    earlier.iter().rev().find_map(|mount| {
+        let rest = destination.strip_prefix(&mount.destination).ok()?;
+        if rest == Path::new("") {
+            return None;
+        }
+        Some(match (&mount.path, &mount.mount.source) {
+            (Some(path), _) => Shown::File(path.join(rest)),
+            // The kernel's own: this machine's is as good a guess as any.
+            (None, Source::Proc) => Shown::File(Path::new("/proc").join(rest)),
+            (None, Source::Sysfs) => Shown::File(Path::new("/sys").join(rest)),
+            (None, _) => Shown::Empty(mount.destination.clone()),
+        })
+    })
+}
+
+impl Found<'_> {
+    /// Notes what an empty file system at `there` lacks for this one.
+    fn lack(&mut self, there: &Path) -> io::Result<()> {
+        let below = self.destination.strip_prefix(there).unwrap_or(&self.destination);
+        let there = c_string("mount point", relative(there.as_os_str()))?;
+        self.lacking = vec![Missing { path: there, dir: true }];
+        self.lacking.extend(Missing::below(Path::new(""), below, self.is_dir)?);
+        Ok(())
+    }
+
+    fn planned(self) -> io::Result<PlannedMount> {
+        let base = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
+        let new = |kind: &std::ffi::CStr, flags, options| {
+            What::New(FileSystem { kind: kind.to_owned(), flags, options })
+        };
+        let noexec = base | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+        let what = match (&self.mount.source, &self.path) {
+            (Source::Proc, _) => new(c"proc", noexec, Vec::new()),
+            (Source::Sysfs, _) => new(c"sysfs", noexec, Vec::new()),
+            (Source::Tmpfs(text), _) => {
+                new(c"tmpfs", base, tmpfs_options(text.as_deref().unwrap_or_default())?)
+            }
+            (Source::Path(path), None) => bind(path, self.mount.recursive)?,
+            (_, Some(path)) => bind(path, self.mount.recursive)?,
+            (Source::Variable(name), None) => bind(Path::new(name), self.mount.recursive)?,
+        };
+        let destination = relative(self.destination.as_os_str());
+        Ok(PlannedMount {
+            index: self.index,
+            what,
+            destination: c_string("mount point", destination)?,
+            read_only: self.mount.read_only,
+            lacking: self.lacking,
+        })
+    }
+}
+
+fn bind(path: &Path, recursive: bool) -> io::Result<What> {
+    Ok(What::Bind { path: c_string("path", path.as_os_str())?, recursive })
+}
+
+/// `KEY[=VALUE],...`, after the mode that all can write with.
+fn tmpfs_options(text: &str) -> io::Result<Vec<(CString, Option<CString>)>> {
+    let pairs = ["mode=1777"].into_iter().chain(text.split(',')).filter(|pair| !pair.is_empty());
+    pairs
+        .map(|pair| {
+            let text = |text: &str| c_string("mount option", OsStr::new(text));
+            match pair.split_once('=') {
+                Some((key, value)) => Ok((text(key)?, Some(text(value)?))),
+                None => Ok((text(pair)?, None)),
+            }
+        })
+        .collect()
+}
+
+/// A path without the slashes that it begins with.
+fn relative_path(path: &Path) -> &Path {
+    Path::new(OsStr::from_bytes(relative(path.as_os_str()).as_bytes()))
+}
+
+fn is_absence(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// A mount for messages.
+pub(crate) fn describe(mount: &Mount) -> String {
+    let source = match &mount.source {
+        Source::Path(path) => quoted(path),
+        Source::Variable(name) => {
+            let mut text = std::ffi::OsString::from("$");
+            text.push(name);
+            quoted(&text)
+        }
+        Source::Proc => quoted("proc"),
+        Source::Sysfs => quoted("sysfs"),
+        Source::Tmpfs(_) => quoted("tmpfs"),
+    };
+    match mount.fixed_destination() {
+        Some(destination) => {
+            format!("{source} on {}", quoted(Path::new("/").join(relative_path(destination))))
+        }
+        None => source.to_string(),
     }
 }

@@ -1,14 +1,14 @@
 //! A root directory seen from outside. Every path is resolved by the kernel as if it were `/` already
 //! (`RESOLVE_IN_ROOT` of openat2(2)), so that no link in it leads out.
 
-use std::ffi::{CStr, OsStr};
+use std::ffi::{CStr, OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, openat2, statat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, openat2, readlinkat, statat};
 use rustix::io::Errno;
 use rustix::path::Arg;
 use thither_place::launch::{Files, Found, MAX_FILE};
@@ -21,6 +21,8 @@ pub(crate) struct Root {
     pub(crate) fd: OwnedFd,
     place: String,
     uid: u32,
+    /// Whether commands start in `/`, and not where the caller is.
+    start_in_root: bool,
 }
 
 impl Root {
@@ -28,11 +30,16 @@ impl Root {
     ///
     /// # Errors
     /// As `realpath(3)` and `open(2)`; `NotADirectory` for a file.
-    pub(crate) fn open(path: &Path, place: String, uid: u32) -> io::Result<Root> {
+    pub(crate) fn open(
+        path: &Path,
+        place: String,
+        uid: u32,
+        start_in_root: bool,
+    ) -> io::Result<Root> {
         let path = fs::canonicalize(path)?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(&path, flags, Mode::empty())?;
-        Ok(Root { path, fd, place, uid })
+        Ok(Root { path, fd, place, uid, start_in_root })
     }
 
     /// Opens a path of the root.
@@ -54,8 +61,52 @@ impl Root {
     }
 
     /// A path of the root that is shown on this machine: for messages.
-    pub(crate) fn display(&self, path: &str) -> PathBuf {
-        self.path.join(path.trim_start_matches('/'))
+    pub(crate) fn display(&self, path: &Path) -> PathBuf {
+        self.path.join(relative(path.as_os_str()))
+    }
+
+    /// A path with every link in it followed inside, dangling ones too: what would have to be made there.
+    ///
+    /// # Errors
+    /// As `openat2(2)`, but for what does not exist; `ELOOP`.
+    pub(crate) fn real_path(&self, path: &Path) -> io::Result<PathBuf> {
+        let mut todo: Vec<OsString> = parts(path).rev().collect();
+        let mut at = PathBuf::from("/");
+        let mut links = 0;
+        while let Some(name) = todo.pop() {
+            if name == ".." {
+                at.pop();
+                continue;
+            }
+            let next = at.join(&name);
+            match self.link(&next) {
+                Ok(Some(target)) => {
+                    links += 1;
+                    if links > MAX_LINKS {
+                        return Err(Errno::LOOP.into());
+                    }
+                    if target.is_absolute() {
+                        at = "/".into();
+                    }
+                    todo.extend(parts(&target).rev());
+                }
+                Ok(None) => at = next,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => at = next,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(at)
+    }
+
+    /// What a link says; `None` if something else is there.
+    fn link(&self, path: &Path) -> io::Result<Option<PathBuf>> {
+        let found = self.open_inside(path, OFlags::PATH | OFlags::NOFOLLOW)?;
+        let stat = statat(&found, c"", AtFlags::EMPTY_PATH)?;
+        if !FileType::from_raw_mode(stat.st_mode).is_symlink() {
+            return Ok(None);
+        }
+        let target = readlinkat(&found, c"", Vec::new())?;
+        Ok(Some(OsString::from_vec(target.into_bytes()).into()))
     }
 }
 
@@ -89,7 +140,7 @@ impl Files for Root {
     }
 
     fn start(&self) -> Option<&Path> {
-        Some(Path::new("/"))
+        self.start_in_root.then_some(Path::new("/"))
     }
 }
 
@@ -110,6 +161,18 @@ pub(crate) fn open_in_root(
         .map(|_| open())
         .find(|opened| !matches!(opened, Err(Errno::AGAIN)))
         .unwrap_or(Err(Errno::AGAIN))
+}
+
+/// How many links a path may lead through, as in the kernel (path_resolution(7)).
+const MAX_LINKS: usize = 40;
+
+/// The names in a path, without `/` and `.`.
+pub(crate) fn parts(path: &Path) -> impl DoubleEndedIterator<Item = OsString> {
+    path.components().filter_map(|part| match part {
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some("..".into()),
+        Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
+    })
 }
 
 /// A path as the kernel takes it, relative to the root.

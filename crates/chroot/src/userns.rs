@@ -1,22 +1,10 @@
-//! User namespaces: the identity maps of an ordinary user, and why there may be none.
+//! User namespaces: whether we are in one, and why there may be none.
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 
 use rustix::io::Errno;
-
-use thither_place::launch::Step;
-
-use crate::enter::{IdMaps, step};
-
-impl IdMaps {
-    /// User and group 0 inside are the caller's own outside; there are no others.
-    pub(crate) fn of_caller() -> IdMaps {
-        let uid = rustix::process::geteuid().as_raw();
-        let gid = rustix::process::getegid().as_raw();
-        IdMaps { uid_map: format!("0 {uid} 1"), gid_map: format!("0 {gid} 1") }
-    }
-}
 
 /// What to do about a `clone3` that was refused; see user_namespaces(7) and namespaces(7) for the reasons.
 pub(crate) fn fork_hint(error: &io::Error) -> Option<String> {
@@ -50,21 +38,9 @@ pub(crate) fn fork_hint(error: &io::Error) -> Option<String> {
     }
 }
 
-/// What to do about a step inside that was refused.
-pub(crate) fn step_hint(step: Step, errno: Errno) -> Option<String> {
-    let restricted = fs::read_to_string("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
-        .is_ok_and(|text| text.trim() == "1");
-    match errno {
-        Errno::INVAL if [step::PROPAGATION, step::PIVOT].contains(&step) => Some(
-            "the root that this program itself is in is no mount point, as after chroot(1): enter that one with \
-             thither too, or bind-mount it on itself before"
-                .into(),
-        ),
-        Errno::PERM | Errno::ACCESS if restricted => Some(
-            "AppArmor takes the rights away from user namespaces: \
-             `sysctl -w kernel.apparmor_restrict_unprivileged_userns=0` as root, or run this as root"
-                .into(),
-        ),
-        _ => None,
-    }
+/// The number of our user namespace, unless it is the first one, whose number is fixed (`PROC_USER_INIT_INO` of the
+/// kernel's `include/linux/proc_ns.h`).
+pub(crate) fn inner() -> Option<u64> {
+    let number = fs::metadata("/proc/self/ns/user").ok()?.ino();
+    (number != 0xefff_fffd).then_some(number)
 }

@@ -15,7 +15,7 @@ use std::path::Path;
 use rustix::process::{Signal, WaitIdOptions, pidfd_send_signal};
 use thither_term::WindowSize;
 
-use crate::launch::{self, Exec, Files, Found, LaunchError, Resolved};
+use crate::launch::{self, Exec, Files, Found, Launch, LaunchError, Resolved};
 use crate::process::{Control, Event};
 use crate::streams::Plumbing;
 use crate::users::Accounts;
@@ -61,10 +61,19 @@ impl Prepared {
 
     fn control(&self) -> std::result::Result<Box<dyn Control>, LaunchError> {
         Ok(match self.plumbing.pty {
-            // SAFETY: nothing is done on entering.
-            Some(_) => Box::new(unsafe {
-                launch::launch(NAME, &self.exec, &self.plumbing, 0, &|| Ok(()))
-            }?),
+            Some(_) => {
+                let launch = Launch {
+                    place: NAME,
+                    exec: &self.exec,
+                    plumbing: &self.plumbing,
+                    namespaces: 0,
+                    enter: &|| Ok(()),
+                    arrange: None,
+                    instead: None,
+                };
+                // SAFETY: nothing is done on entering, and nothing instead.
+                Box::new(unsafe { launch::launch(&launch) }?)
+            }
             None => {
                 Box::new(Child { pidfd: launch::spawn(&self.exec, &self.plumbing)?, exit: None })
             }
@@ -77,7 +86,9 @@ impl Prepared {
                 .resolved
                 .step_error(failure, files)
                 .unwrap_or_else(|| failed("start the command", failure.errno.into())),
-            LaunchError::Fork(source) => failed("make a process", source),
+            LaunchError::Fork(source) | LaunchError::Arrange(source) => {
+                failed("make a process", source)
+            }
             LaunchError::Killed(exit) => {
                 failed("start the command", io::Error::other(format!("supervisor ended: {exit}")))
             }

@@ -32,7 +32,11 @@ pub(super) struct Job<'a> {
     pub(super) exec: &'a Exec,
     pub(super) streams: ChildStreams<'a>,
     pub(super) channel: BorrowedFd<'a>,
+    /// Whether the parent says when to enter.
+    pub(super) waits: bool,
     pub(super) enter: &'a dyn Fn() -> Result<(), Failure>,
+    /// What runs instead of the program.
+    pub(super) instead: Option<&'a dyn Fn() -> i32>,
 }
 
 /// Ends the process if anything below should unwind: the frames above belong to the caller's program.
@@ -84,8 +88,27 @@ fn start(job: &Job<'_>) -> Result<Pid, Failure> {
         rustix::process::setsid().map_err(Failure::at(Step::SESSION))?;
         rustix::process::ioctl_tiocsctty(follower).map_err(Failure::at(Step::SESSION))?;
     }
+    if job.waits {
+        await_parent(job.channel)?;
+    }
     (job.enter)()?;
-    fork_command(job.exec, job.streams, None)
+    match job.instead {
+        Some(instead) => fork_function(job.exec, job.streams, instead),
+        None => fork_command(job.exec, job.streams, None),
+    }
+}
+
+fn await_parent(channel: BorrowedFd<'_>) -> Result<(), Failure> {
+    let mut go = [0];
+    loop {
+        match rustix::net::recv(channel, &mut go, rustix::net::RecvFlags::empty()) {
+            Err(Errno::INTR) => {}
+            Ok((_, 1)) => return Ok(()),
+            // The parent has given up, and nobody will read this.
+            Ok(_) => return Err(Failure::at(Step::WATCH)(Errno::PIPE)),
+            Err(errno) => return Err(Failure::at(Step::WATCH)(errno)),
+        }
+    }
 }
 
 /// Room for the frames of [`command`], which make few calls and keep no large locals.
@@ -155,6 +178,39 @@ fn fork_command(
     }
 }
 
+/// Starts a process in a copy of our memory, which runs this function and ends with its result as its code.
+fn fork_function(
+    exec: &Exec,
+    streams: ChildStreams<'_>,
+    function: &dyn Fn() -> i32,
+) -> Result<Pid, Failure> {
+    let at = Failure::at(Step::FORK);
+    let (ours, theirs) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(&at)?;
+    // SAFETY: a fork; by the contract of `launch` nobody held a lock when our own process was forked.
+    let pid = unsafe { libc::fork() };
+    match pid {
+        -1 => return Err(at(last_errno())),
+        0 => {
+            let _no_unwind = NoUnwind;
+            drop(ours);
+            if let Err(failure) = prepare(exec, streams) {
+                let _ = rustix::io::write(&theirs, &failure.encode());
+                exit(127);
+            }
+            drop(theirs);
+            unblock_signals();
+            exit(function());
+        }
+        _ => drop(theirs),
+    }
+    // Nothing is written if all is well.
+    let mut failure = [0; Failure::SIZE];
+    match rustix::io::retry_on_intr(|| rustix::io::read(&ours, &mut failure)).map_err(&at)? {
+        0 => Pid::from_raw(pid).ok_or(at(Errno::SRCH)),
+        _ => Err(Failure::decode(failure)),
+    }
+}
+
 extern "C" fn command_entry(shared: *mut c_void) -> i32 {
     let _no_unwind = NoUnwind;
     let shared = shared.cast::<Shared<'_>>();
@@ -209,6 +265,12 @@ fn prepare(exec: &Exec, streams: ChildStreams<'_>) -> Result<(), Failure> {
     }
     // Whatever the caller's program has open without close-on-exec stays out of the place.
     close_from(3, libc::CLOSE_RANGE_CLOEXEC).map_err(Failure::at(Step::STREAMS))?;
+    for &fd in &exec.kept {
+        // SAFETY: a system call on a number; an invalid one gives EBADF.
+        if unsafe { libc::fcntl(fd, libc::F_SETFD, 0) } < 0 {
+            return Err(Failure::at(Step::STREAMS)(last_errno()));
+        }
+    }
     if let Some(identity) = &exec.identity {
         identity.assume().map_err(Failure::at(Step::IDENTITY))?;
     }
@@ -256,14 +318,10 @@ fn close_from(first: u32, flags: libc::c_uint) -> rustix::io::Result<()> {
 }
 
 fn execute(exec: &Exec) -> Failure {
-    // SAFETY: `sigset_t` is plain data, and zero bytes are the empty set on Linux.
-    let empty: libc::sigset_t = unsafe { std::mem::zeroed() };
     // Rust programs ignore SIGPIPE; the command starts as from a shell.
-    // SAFETY: plain system calls on valid pointers. No handler can run: CLONE_CLEAR_SIGHAND removed them.
-    unsafe {
-        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
-        libc::sigprocmask(libc::SIG_SETMASK, &raw const empty, std::ptr::null_mut());
-    }
+    // SAFETY: a default action; there is no handler that could be unsound.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+    unblock_signals();
     let mut errno = Errno::NOENT;
     for path in &exec.candidates {
         // SAFETY: the pointers are null-terminated arrays of C strings that outlive the call.
@@ -280,6 +338,15 @@ fn execute(exec: &Exec) -> Failure {
         }
     }
     Failure::at(Step::EXEC)(errno)
+}
+
+/// No handler can run: CLONE_CLEAR_SIGHAND or `reset_handlers` removed them.
+fn unblock_signals() {
+    // SAFETY: `sigset_t` is plain data, and zero bytes are the empty set on Linux; valid pointers to it.
+    unsafe {
+        let empty: libc::sigset_t = std::mem::zeroed();
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const empty, std::ptr::null_mut());
+    }
 }
 
 /// Reaps whatever ends, passes signals on, until the command ends or the channel does.

@@ -2,6 +2,7 @@
 
 use std::ffi::{CString, OsStr, OsString, c_char};
 use std::io;
+use std::os::fd::RawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
@@ -43,6 +44,8 @@ pub struct Exec {
     pub(super) envp: CStrings,
     pub(super) dir: Option<CString>,
     pub(super) identity: Option<Identity>,
+    /// Descriptors besides the three streams that stay open.
+    pub(super) kept: Vec<RawFd>,
 }
 
 impl Exec {
@@ -76,6 +79,7 @@ impl Exec {
             envp: CStrings::new(envp),
             dir: None,
             identity: None,
+            kept: Vec::new(),
         })
     }
 
@@ -86,6 +90,13 @@ impl Exec {
     pub fn dir(mut self, dir: &Path) -> io::Result<Exec> {
         self.dir = Some(c_string("directory", dir.as_os_str())?);
         Ok(self)
+    }
+
+    /// Leaves these descriptors open, under their numbers, which have to be above 2. They are looked at when the
+    /// command's process starts, and may be opened until then.
+    #[must_use]
+    pub fn keep(self, fds: impl IntoIterator<Item = RawFd>) -> Exec {
+        Exec { kept: fds.into_iter().collect(), ..self }
     }
 
     /// Becomes this user before the program starts.

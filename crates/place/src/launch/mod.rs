@@ -38,6 +38,8 @@ use protocol::Message;
 pub enum LaunchError {
     /// The supervisor could not be made: the channel, or `clone3` with these namespaces.
     Fork(io::Error),
+    /// What had to be done from outside failed.
+    Arrange(io::Error),
     /// A step in the new process failed.
     Step(Failure),
     /// The supervisor was killed before the command ran.
@@ -56,7 +58,28 @@ pub struct Supervisor {
     exit: Option<Exit>,
 }
 
-/// Starts `exec` with these streams under a supervisor in new `namespaces` (`CLONE_NEW*` of `clone(2)`).
+/// What is launched, and how.
+#[expect(missing_debug_implementations, reason = "there is nothing to show of a function")]
+pub struct Launch<'a> {
+    /// The place's address, for messages.
+    pub place: &'a str,
+    /// The program.
+    pub exec: &'a Exec,
+    /// Its streams.
+    pub plumbing: &'a Plumbing,
+    /// `CLONE_NEW*` of `clone(2)`.
+    pub namespaces: u64,
+    /// Enters the place; called in the new process.
+    pub enter: &'a dyn Fn() -> std::result::Result<(), Failure>,
+    /// Called in this process before `enter` is called in the new one, whose pid it is given: for what has to be
+    /// done from outside.
+    pub arrange: Option<&'a dyn Fn(i32) -> io::Result<()>>,
+    /// Runs instead of the program, as the command's process, and returns its exit code. Of `exec` only the
+    /// directory and the user count then.
+    pub instead: Option<&'a dyn Fn() -> i32>,
+}
+
+/// Starts a program under a supervisor.
 ///
 /// # Errors
 /// See [`LaunchError`].
@@ -64,25 +87,33 @@ pub struct Supervisor {
 /// # Safety
 /// `enter` runs in the new process, where only this thread exists: it may make system calls and touch memory
 /// that was prepared before, but not allocate, lock, log, panic or close descriptors that it did not open.
-pub unsafe fn launch(
-    place: &str,
-    exec: &Exec,
-    plumbing: &Plumbing,
-    namespaces: u64,
-    enter: &dyn Fn() -> std::result::Result<(), Failure>,
-) -> std::result::Result<Supervisor, LaunchError> {
+///
+/// `instead` may do so only if this thread is the only one of the caller's process as well.
+pub unsafe fn launch(launch: &Launch<'_>) -> std::result::Result<Supervisor, LaunchError> {
     let (ours, theirs) = channel().map_err(LaunchError::Fork)?;
-    let job = Job { exec, streams: streams_of(plumbing), channel: theirs.as_fd(), enter };
-    let pidfd = fork(namespaces, &job).map_err(LaunchError::Fork)?;
+    let job = Job {
+        exec: launch.exec,
+        streams: streams_of(launch.plumbing),
+        channel: theirs.as_fd(),
+        waits: launch.arrange.is_some(),
+        enter: launch.enter,
+        instead: launch.instead,
+    };
+    let (pid, pidfd) = fork(launch.namespaces, &job).map_err(LaunchError::Fork)?;
     drop(theirs);
-    let terminal = plumbing.pty.as_ref().map(|pty| pty.leader.try_clone());
+    let terminal = launch.plumbing.pty.as_ref().map(|pty| pty.leader.try_clone());
     let mut supervisor = Supervisor {
-        place: place.to_owned(),
+        place: launch.place.to_owned(),
         pidfd,
         channel: Some(ours),
-        terminal: terminal.transpose().map_err(LaunchError::Fork)?,
+        terminal: None,
         exit: None,
     };
+    supervisor.terminal = terminal.transpose().map_err(LaunchError::Fork)?;
+    if let Some(arrange) = launch.arrange {
+        arrange(pid).map_err(LaunchError::Arrange)?;
+        supervisor.go_on();
+    }
     match supervisor.receive(RecvFlags::empty()) {
         Ok(Some(Message::Started)) => Ok(supervisor),
         Ok(Some(Message::Failed(failure))) => Err(LaunchError::Step(failure)),
@@ -155,8 +186,8 @@ pub(crate) fn wait_for(pidfd: BorrowedFd<'_>, options: WaitIdOptions) -> io::Res
 /// Handlers of the caller's program are reset in the child; clone(2), Linux 5.5. (libc's constant overflows.)
 const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
 
-/// The supervisor's process, as a pidfd. All signals stay blocked in it.
-fn fork(namespaces: u64, job: &Job<'_>) -> io::Result<OwnedFd> {
+/// The supervisor's process: its pid, and a pidfd. All signals stay blocked in it.
+fn fork(namespaces: u64, job: &Job<'_>) -> io::Result<(i32, OwnedFd)> {
     let mut pidfd: i32 = -1;
     // SAFETY: plain data for which zeroes are valid.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
@@ -176,7 +207,7 @@ fn fork(namespaces: u64, job: &Job<'_>) -> io::Result<OwnedFd> {
     match pid {
         -1 => Err(error),
         // SAFETY: CLONE_PIDFD stored a new descriptor there, and nobody else has it.
-        _ => Ok(unsafe { OwnedFd::from_raw_fd(pidfd) }),
+        pid => Ok((pid as i32, unsafe { OwnedFd::from_raw_fd(pidfd) })),
     }
 }
 
@@ -210,6 +241,14 @@ impl Supervisor {
         match &self.channel {
             Some(channel) => Message::receive(channel.as_fd(), flags),
             None => Ok(None),
+        }
+    }
+
+    /// Lets it enter, which it waits for if there was something to arrange: no signal is a 0.
+    fn go_on(&self) {
+        if let Some(channel) = &self.channel {
+            // If it is gone, the end of the channel says so next.
+            let _ = rustix::net::send(channel, &[0], SendFlags::NOSIGNAL);
         }
     }
 

@@ -45,6 +45,21 @@ impl Failure {
     pub fn at(step: Step) -> impl Fn(Errno) -> Failure {
         move |errno| Failure { step, index: 0, errno }
     }
+
+    pub(super) const SIZE: usize = SIZE;
+
+    /// As [`Message::Failed`].
+    pub(super) fn encode(self) -> [u8; SIZE] {
+        Message::Failed(self).encode()
+    }
+
+    /// What [`encode`](Failure::encode) made.
+    pub(super) fn decode(bytes: [u8; SIZE]) -> Failure {
+        match Message::decode(bytes) {
+            Some(Message::Failed(failure)) => failure,
+            _ => Failure::at(Step::FORK)(Errno::PROTO),
+        }
+    }
 }
 
 /// What a supervisor says. On the wire: kind `u8`, step `u8`, index `u16`, value `i32`, all native.

@@ -1,0 +1,295 @@
+//! An overlay: the root stays as it is, and what is written goes elsewhere (the kernel's
+//! `Documentation/filesystems/overlayfs.rst`).
+//!
+//! A tmpfs, the *stage*, holds all that the overlay is made of, under names that need no escaping:
+//!
+//! | name | |
+//! |---|---|
+//! | `l` | the root |
+//! | `s` | the mount points that it lacks, below the root, where its own directories hide them |
+//! | `u`, `w` | what is written, and the overlay's work; or: |
+//! | `k` | a directory of the user, with these two as `upper` and `work` |
+//!
+//! An overlay takes no mounts along, so what is mounted below the root is bound there again, read-only: nothing that is
+//! written may reach this machine.
+//!
+//! Making it runs between fork and exec: system calls only.
+
+use std::ffi::{CStr, CString};
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, mkdirat, openat};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag,
+    fsconfig_set_string, fsmount, fsopen,
+};
+use thither_place::error::quoted;
+use thither_place::launch::{Failure, c_string};
+
+use crate::attach::{FileSystem, Missing, attach_at, clone_tree, make, set_read_only};
+use crate::enter::step;
+use crate::root::open_in_root;
+
+/// Where what is written in a root goes instead.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Overlay {
+    /// Nowhere: it is in memory, and gone with the command.
+    Vanish,
+    /// Into this directory, made if it is missing, to be there again the next time: in `upper` what was written, in
+    /// `work` what the kernel needs. It must not be in the root, and one command at a time can have it.
+    Keep(PathBuf),
+}
+
+/// An overlay with everything looked up.
+#[derive(Debug)]
+pub(crate) struct PlannedOverlay {
+    stage: FileSystem,
+    keep: Option<CString>,
+    /// What the root lacks: paths relative to it, a directory before what is in it.
+    skeleton: Vec<Missing>,
+    /// What is mounted below the root, relative to it.
+    pub(crate) submounts: Vec<CString>,
+    /// Whether the overlay's marks are attributes that an ordinary user may set.
+    user: bool,
+    read_only: bool,
+}
+
+/// The directory of [`Overlay::Keep`], for as long as a command has it.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    _lock: File,
+    path: PathBuf,
+}
+
+impl Kept {
+    /// Makes what it lacks, and locks it.
+    ///
+    /// # Errors
+    /// Those of `mkdir(2)` and `open(2)`, and when another command has it.
+    pub(crate) fn open(dir: &Path) -> io::Result<Kept> {
+        for folder in [dir.to_owned(), dir.join("upper"), dir.join("work")] {
+            match fs::create_dir(&folder) {
+                // What is `/` inside has the mode of `upper`.
+                Ok(()) => fs::set_permissions(&folder, fs::Permissions::from_mode(0o755))?,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let lock = File::open(dir)?;
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::AGAIN) => {
+                Err(io::Error::new(io::ErrorKind::ResourceBusy, "another command has it"))
+            }
+            other => {
+                other?;
+                Ok(Kept { path: fs::canonicalize(dir)?, _lock: lock })
+            }
+        }
+    }
+}
+
+impl PlannedOverlay {
+    /// Plans it for a root that is at this path; `user` if trusted attributes cannot be set.
+    ///
+    /// # Errors
+    /// When the list of mounts cannot be read.
+    pub(crate) fn new(
+        root: &Path,
+        kept: Option<&Kept>,
+        user: bool,
+        read_only: bool,
+    ) -> io::Result<PlannedOverlay> {
+        let keep = kept.map(|kept| c_string("directory", kept.path.as_os_str())).transpose()?;
+        let stage = FileSystem {
+            kind: c"tmpfs".to_owned(),
+            flags: MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV,
+            options: vec![(c"mode".to_owned(), Some(c"0755".to_owned()))],
+        };
+        let submounts = mounted_below(root)?;
+        Ok(PlannedOverlay { stage, keep, skeleton: Vec::new(), submounts, user, read_only })
+    }
+
+    /// Adds a mount point that the root lacks, at a path without links.
+    ///
+    /// # Errors
+    /// A path with a NUL.
+    pub(crate) fn lacks(&mut self, path: &Path, dir: bool) -> io::Result<()> {
+        let path = path.strip_prefix("/").unwrap_or(path);
+        for missing in Missing::below(Path::new(""), path, dir)? {
+            if !self.skeleton.contains(&missing) {
+                self.skeleton.push(missing);
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaves out what is mounted at this path of the root or below it, as something else will be there.
+    pub(crate) fn hides(&mut self, path: &Path) {
+        let path = path.strip_prefix("/").unwrap_or(path);
+        self.submounts.retain(|mount| {
+            !Path::new(std::ffi::OsStr::from_bytes(mount.as_bytes())).starts_with(path)
+        });
+    }
+
+    /// Makes it of the tree of the root, on the stage that is attached at `place`, and gives the new root.
+    ///
+    /// # Errors
+    /// The step that failed.
+    pub(crate) fn make(
+        &self,
+        lower: BorrowedFd<'_>,
+        place: BorrowedFd<'_>,
+    ) -> Result<OwnedFd, Failure> {
+        // For all to use, whatever our umask.
+        let umask = rustix::process::umask(Mode::empty());
+        let stage = self.set_stage(lower, place).map_err(Failure::at(step::STAGE));
+        rustix::process::umask(umask);
+        let stage = stage?;
+        // The names of the layers are relative.
+        rustix::process::fchdir(&stage).map_err(Failure::at(step::STAGE))?;
+        let root = self.make_of_layers().map_err(Failure::at(step::OVERLAY))?;
+        attach_at(root.as_fd(), stage.as_fd()).map_err(Failure::at(step::OVERLAY))?;
+        for (index, path) in (0..).zip(&self.submounts) {
+            let failure = |errno| Failure { step: step::SUBMOUNT, index, errno };
+            bind_again(lower, root.as_fd(), path).map_err(failure)?;
+        }
+        if self.read_only {
+            set_read_only(root.as_fd(), true).map_err(Failure::at(step::READ_ONLY))?;
+        }
+        Ok(root)
+    }
+
+    fn set_stage(
+        &self,
+        lower: BorrowedFd<'_>,
+        place: BorrowedFd<'_>,
+    ) -> rustix::io::Result<OwnedFd> {
+        let stage = make(&self.stage, false)?;
+        attach_at(stage.as_fd(), place)?;
+        let folder = |name: &CStr| {
+            mkdirat(&stage, name, Mode::from_raw_mode(0o755))?;
+            openat(&stage, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+        };
+        attach_at(lower, folder(c"l")?.as_fd())?;
+        if !self.skeleton.is_empty() {
+            let skeleton = folder(c"s")?;
+            for missing in &self.skeleton {
+                missing.make(skeleton.as_fd())?;
+            }
+        }
+        match &self.keep {
+            Some(keep) => {
+                let tree = clone_tree(rustix::fs::CWD, keep, false)?;
+                attach_at(tree.as_fd(), folder(c"k")?.as_fd())?;
+            }
+            None => drop([folder(c"u")?, folder(c"w")?]),
+        }
+        Ok(stage)
+    }
+
+    fn make_of_layers(&self) -> rustix::io::Result<OwnedFd> {
+        let overlay = fsopen(c"overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+        let set = |key: &CStr, value: &CStr| fsconfig_set_string(&overlay, key, value);
+        set(c"source", c"overlay")?;
+        set(c"lowerdir", if self.skeleton.is_empty() { c"l" } else { c"l:s" })?;
+        let (upper, work) =
+            if self.keep.is_some() { (c"k/upper", c"k/work") } else { (c"u", c"w") };
+        set(c"upperdir", upper)?;
+        set(c"workdir", work)?;
+        if self.user {
+            fsconfig_set_flag(&overlay, c"userxattr")?;
+        }
+        fsconfig_create(&overlay)?;
+        fsmount(&overlay, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
+    }
+}
+
+fn bind_again(
+    lower: BorrowedFd<'_>,
+    root: BorrowedFd<'_>,
+    path: &CString,
+) -> rustix::io::Result<()> {
+    let there = open_in_root(lower, path.as_c_str(), OFlags::PATH)?;
+    let tree = clone_tree(there.as_fd(), c"", true)?;
+    set_read_only(tree.as_fd(), true)?;
+    let destination = open_in_root(root, path.as_c_str(), OFlags::PATH)?;
+    attach_at(tree.as_fd(), destination.as_fd())
+}
+
+/// The outermost mount points below a path, relative to it: field 5 of proc_pid_mountinfo(5).
+fn mounted_below(root: &Path) -> io::Result<Vec<CString>> {
+    let text = fs::read("/proc/self/mountinfo")
+        .map_err(|error| io::Error::new(error.kind(), format!("/proc/self/mountinfo: {error}")))?;
+    let mut found: Vec<PathBuf> = Vec::new();
+    for line in text.split(|&byte| byte == b'\n') {
+        let Some(field) = line.split(|&byte| byte == b' ').nth(4) else { continue };
+        let point = unescape(field);
+        let point = Path::new(std::ffi::OsStr::from_bytes(&point));
+        if let Ok(below) = point.strip_prefix(root)
+            && below != Path::new("")
+        {
+            found.push(below.to_owned());
+        }
+    }
+    found.sort();
+    let mut outermost: Vec<PathBuf> = Vec::new();
+    for path in found {
+        if !outermost.iter().any(|outer| path.starts_with(outer)) {
+            outermost.push(path);
+        }
+    }
+    outermost
+        .iter()
+        .map(|path| c_string("mount point", path.as_os_str()))
+        .collect::<io::Result<_>>()
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", quoted(root))))
+}
+
+/// Octal escapes, as of a space by `\040`.
+fn unescape(field: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((&first, after)) = rest.split_first() {
+        let octal = |digits: &[u8]| {
+            let text = std::str::from_utf8(digits).ok()?;
+            u8::from_str_radix(text, 8).ok()
+        };
+        match (first, after.get(..3).and_then(octal)) {
+            (b'\\', Some(byte)) => {
+                bytes.push(byte);
+                rest = &after[3..];
+            }
+            _ => {
+                bytes.push(first);
+                rest = after;
+            }
+        }
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escapes_of_mountinfo() {
+        assert_eq!(unescape(b"/a\\040b\\134c\\012"), b"/a b\\c\n");
+        assert_eq!(unescape(b"/a\\04"), b"/a\\04");
+    }
+
+    #[test]
+    fn the_skeleton_has_each_folder_once_and_before_what_is_in_it() {
+        let mut overlay = PlannedOverlay::new(Path::new("/nonesuch"), None, false, false).unwrap();
+        overlay.lacks(Path::new("/a/b/c"), true).unwrap();
+        overlay.lacks(Path::new("/a/b/f"), false).unwrap();
+        let found: Vec<_> =
+            overlay.skeleton.iter().map(|m| (m.path.to_str().unwrap(), m.dir)).collect();
+        assert_eq!(found, [("a", true), ("a/b", true), ("a/b/c", true), ("a/b/f", false)]);
+    }
+}
