@@ -2,7 +2,8 @@
 //!
 //! - [`Session`] drives a program in a pty, [`Tmux`] in a whole terminal emulator.
 //! - [`BusyboxRoot`] is a root file system to enter; [`as_user`] gives up the rights of root.
-//! - [`own_process!`] gives a test a process of its own, [`within_deadline`] gives up on what waits for ever.
+//! - [`own_process!`] gives a test a process of its own, [`own_records!`] also records of its own, [`within_deadline`]
+//!   gives up on what waits for ever.
 //! - [`Marker`], [`descriptors`] and [`mounts`] find what was left behind.
 //! - [`skip!`] says aloud that a test cannot run here.
 //!
@@ -11,6 +12,7 @@
 
 mod alone;
 mod modes;
+mod records;
 mod root;
 mod session;
 mod skip;
@@ -20,6 +22,7 @@ mod watch;
 
 pub use alone::{rerun, within_deadline};
 pub use modes::Modes;
+pub use records::{RecordsFolder, Who};
 pub use root::{BusyboxRoot, write_program};
 pub use session::{PROMPT, Session};
 pub use skip::record_skip;

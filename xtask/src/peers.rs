@@ -24,9 +24,11 @@ const fn peer(
 
 const BUSYBOX: Peer = peer(&["busybox", "--list"], "busybox", "tests inside another root");
 
+const TMUX: Peer = peer(&["tmux", "-V"], "tmux", "tests in a whole terminal");
+
 /// What the tests need.
 pub(crate) const FOR_TESTS: &[Peer] =
-    &[BUSYBOX, peer(&["tmux", "-V"], "tmux", "tests in a whole terminal")];
+    &[BUSYBOX, TMUX, peer(&["strace", "-V"], "strace", "tests that kill the tool at every step")];
 
 /// What the fuzz targets need.
 pub(crate) const FOR_FUZZ: &[Peer] =

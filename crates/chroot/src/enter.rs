@@ -1,4 +1,7 @@
-#![expect(unsafe_code, reason = "the ioctl that brings the loopback interface up, dup3 to a number")]
+#![expect(
+    unsafe_code,
+    reason = "the ioctl that brings the loopback interface up, dup3 to a number"
+)]
 //! Entering the root: what the new process does, step by step. It runs between fork and exec, so it makes
 //! system calls only, on what was prepared before; see [`launch`](thither_place::launch).
 //!
@@ -55,7 +58,7 @@ pub(crate) mod step {
     pub(crate) const OVERLAY: Step = Step(FIRST + 13);
     pub(crate) const SUBMOUNT: Step = Step(FIRST + 14);
     pub(crate) const START: Step = Step(FIRST + 15);
-    pub(crate) const PROGRAM: Step = Step(FIRST + 16);
+    pub(crate) const ROOT_LEFT: Step = Step(FIRST + 16);
 }
 
 /// Everything that entering needs.
@@ -95,8 +98,8 @@ pub(crate) enum Start {
 pub(crate) enum Way<'a> {
     /// This process, before it starts the command.
     Enter,
-    /// The command, which finds in the place of these descriptors the root and the program to execute.
-    Left { root: BorrowedFd<'a>, program: BorrowedFd<'a> },
+    /// The command, which finds the root in the place of this descriptor.
+    Left(BorrowedFd<'a>),
 }
 
 /// Enters, for good.
@@ -137,8 +140,10 @@ pub(crate) fn enter(plan: &Plan<'_>) -> Result<(), Failure> {
                 rustix::process::fchdir(start).map_err(Failure::at(step::START))?;
             }
         }
-        Way::Left { root: root_place, program } => {
-            leave_way(root.as_fd(), root_place, program).map_err(Failure::at(step::PROGRAM))?;
+        Way::Left(place) => {
+            put(root.as_fd(), place).map_err(Failure::at(step::ROOT_LEFT))?;
+            // Nothing of this machine is to be seen through /proc/1/cwd.
+            rustix::process::fchdir(&root).map_err(Failure::at(step::ROOT_LEFT))?;
         }
     }
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(Failure::at(step::PROTECT))?;
@@ -206,21 +211,6 @@ fn attach_root(plan: &Plan<'_>) -> Result<OwnedFd, Failure> {
     }
     move_mount(&root, c"", CWD, path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).map_err(&at)?;
     Ok(root)
-}
-
-/// Puts the root and this program in their places. The program is on a mount of its own that is read-only: who runs
-/// inside as its owner could otherwise write to it through `/proc/PID/exe` (CVE-2019-5736).
-fn leave_way(
-    root: BorrowedFd<'_>,
-    root_place: BorrowedFd<'_>,
-    program_place: BorrowedFd<'_>,
-) -> rustix::io::Result<()> {
-    let program = clone_tree(CWD, c"/proc/self/exe", false)?;
-    set_read_only(program.as_fd(), false)?;
-    put(root, root_place)?;
-    put(program.as_fd(), program_place)?;
-    // Nothing of this machine is to be seen through /proc/1/cwd.
-    rustix::process::fchdir(root)
 }
 
 fn put(fd: BorrowedFd<'_>, place: BorrowedFd<'_>) -> rustix::io::Result<()> {

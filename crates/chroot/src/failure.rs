@@ -15,15 +15,11 @@ use crate::plan::describe;
 use crate::{Chroot, Mount, Source};
 
 /// The error for a step that failed.
-pub(crate) fn error(
-    chroot: &Chroot,
-    failure: Failure,
-    submounts: Option<&Vec<CString>>,
-) -> Error {
+pub(crate) fn error(chroot: &Chroot, failure: Failure, submounts: &[CString]) -> Error {
     let index = usize::from(failure.index);
     let mount = chroot.mounts.get(index);
     let shown = mount.map(describe).unwrap_or_default();
-    let submount = submounts.and_then(|mounts| mounts.get(index)).cloned().unwrap_or_default();
+    let submount = submounts.get(index).cloned().unwrap_or_default();
     let root = quoted(&chroot.root);
     let action = match failure.step {
         step::ID_MAPS => "map the user's ids in a user namespace".into(),
@@ -44,7 +40,7 @@ pub(crate) fn error(
         step::MOUNT => format!("mount {shown}"),
         step::START => "stay in the working directory".into(),
         step::PIVOT => "make it the root of the mount namespace".into(),
-        step::PROGRAM => "make ready this program itself".into(),
+        step::ROOT_LEFT => "leave the root to the function's process".into(),
         step::PROTECT => "protect this program and the terminal".into(),
         other => format!("do step {}", other.0),
     };

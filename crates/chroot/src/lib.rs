@@ -29,13 +29,18 @@ mod names;
 mod ids;
 mod overlay;
 mod mount_points;
+mod records;
+mod made;
+mod state;
 mod lock;
 mod enter;
 mod attach;
 mod failure;
+pub mod call;
 mod typing;
 mod userns;
 
+pub use call::{CallError, Functions};
 pub use chroot::{Chroot, Network};
 pub use command::Command;
 pub use ids::Ids;

@@ -1,57 +1,65 @@
 #![expect(unsafe_code, reason = "fcntl with a struct flock")]
-//! Locks on bytes of an open file description (fcntl_locking(2)).
+//! Locks of an open file description on a whole file (fcntl_locking(2)): forks do not release them, a closed
+//! descriptor does, and so does the end of the last process that has it, however it ends.
 
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
 
-/// Bytes of a file.
+/// Who else may hold a lock at the same time.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Range {
-    start: i64,
-    len: i64,
+pub(crate) enum Kind {
+    /// All who share it.
+    Shared,
+    /// Nobody.
+    Exclusive,
 }
 
-impl Range {
-    pub(crate) const fn byte(start: i64) -> Range {
-        Range { start, len: 1 }
-    }
-}
-
-/// Locks for writing; waits for others.
-pub(crate) fn lock(file: &File, range: Range) -> io::Result<()> {
-    loop {
-        match control(file, range, libc::F_OFD_SETLKW, libc::F_WRLCK) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            other => return other,
-        }
-    }
-}
-
-/// Locks, for writing if `exclusive`, else for reading; says whether it could. What was locked before is
-/// converted in one step, and stays as it was if that cannot be.
-pub(crate) fn try_lock(file: &File, range: Range, exclusive: bool) -> io::Result<bool> {
-    let kind = if exclusive { libc::F_WRLCK } else { libc::F_RDLCK };
-    match control(file, range, libc::F_OFD_SETLK, kind) {
+/// Locks, or says that others hold it. What was locked before is converted in one step, and stays as it was if that
+/// cannot be.
+pub(crate) fn try_lock(file: &File, kind: Kind) -> io::Result<bool> {
+    let kind = match kind {
+        Kind::Shared => libc::F_RDLCK,
+        Kind::Exclusive => libc::F_WRLCK,
+    };
+    match control(file, kind) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
         Err(error) => Err(error),
     }
 }
 
-/// Unlocks.
-pub(crate) fn unlock(file: &File, range: Range) -> io::Result<()> {
-    control(file, range, libc::F_OFD_SETLK, libc::F_UNLCK)
+/// Shares the lock, once nobody holds it for himself, or gives up. `F_OFD_SETLKW` would wait without end for a
+/// holder that is stopped, and the signals of a caller that handles them would not end that wait.
+///
+/// # Errors
+/// `TimedOut` when it is still held after `patience`.
+pub(crate) fn share(file: &File, patience: Duration) -> io::Result<()> {
+    let end = Instant::now() + patience;
+    let mut pause = Duration::from_micros(50);
+    while !try_lock(file, Kind::Shared)? {
+        if Instant::now() >= end {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(20));
+    }
+    Ok(())
 }
 
-fn control(file: &File, range: Range, command: i32, kind: i32) -> io::Result<()> {
-    // SAFETY: plain data for which zeroes are valid; `l_pid` has to be zero.
+/// Unlocks.
+pub(crate) fn unlock(file: &File) -> io::Result<()> {
+    control(file, libc::F_UNLCK)
+}
+
+fn control(file: &File, kind: i32) -> io::Result<()> {
+    // SAFETY: plain data for which zeroes are valid; `l_pid` has to be zero, and a length of zero is the whole file.
     let mut flock: libc::flock = unsafe { std::mem::zeroed() };
     flock.l_type = kind as i16;
     flock.l_whence = libc::SEEK_SET as i16;
-    (flock.l_start, flock.l_len) = (range.start, range.len);
     // SAFETY: an open descriptor, and a valid pointer that the kernel only reads.
-    match unsafe { libc::fcntl(file.as_raw_fd(), command, &raw const flock) } {
+    match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const flock) } {
         -1 => Err(io::Error::last_os_error()),
         _ => Ok(()),
     }
@@ -62,19 +70,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn readers_keep_a_writer_out_and_killed_ones_do_not() {
-        let path = std::env::temp_dir().join(format!("thither-lock-{}", std::process::id()));
+    fn those_who_share_keep_others_out_until_they_are_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
         let open =
             || File::options().read(true).write(true).create(true).truncate(true).open(&path);
         let (a, b) = (open().unwrap(), open().unwrap());
-        let users = Range::byte(1);
-        assert!(try_lock(&a, users, false).unwrap());
-        assert!(try_lock(&b, users, false).unwrap());
-        assert!(!try_lock(&b, users, true).unwrap());
+        assert!(try_lock(&a, Kind::Shared).unwrap());
+        share(&b, Duration::ZERO).unwrap();
+        assert!(!try_lock(&b, Kind::Exclusive).unwrap());
+        // What could not be converted is still shared.
+        assert!(!try_lock(&a, Kind::Exclusive).unwrap());
         drop(a);
-        assert!(try_lock(&b, users, true).unwrap());
-        lock(&b, Range::byte(0)).unwrap();
-        unlock(&b, Range::byte(0)).unwrap();
-        std::fs::remove_file(&path).unwrap();
+        assert!(try_lock(&b, Kind::Exclusive).unwrap());
+    }
+
+    #[test]
+    fn patience_has_an_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let open =
+            || File::options().read(true).write(true).create(true).truncate(true).open(&path);
+        let (holder, other) = (open().unwrap(), open().unwrap());
+        assert!(try_lock(&holder, Kind::Exclusive).unwrap());
+        let error = share(&other, Duration::ZERO).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        let thread = std::thread::spawn(move || share(&other, Duration::from_secs(3600)));
+        unlock(&holder).unwrap();
+        thread.join().unwrap().unwrap();
     }
 }

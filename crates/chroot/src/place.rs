@@ -1,7 +1,7 @@
 #![expect(unsafe_code, reason = "the contract of launch")]
 //! The root as a place.
 
-use std::ffi::OsString;
+use std::ffi::{CString, OsString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -9,11 +9,11 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags};
 use rustix::thread::{CapabilitySet, capabilities};
 use thither_place::error::quoted;
-use thither_place::launch::{self, Exec, Launch, LaunchError, Resolved, Supervisor, c_string};
-use thither_place::streams::Plumbing;
-use thither_place::{
-    Command, Control, Error, Event, Place, Process, Result, Streams, WindowSize,
+use thither_place::launch::{
+    self, Exec, Failure, Launch, LaunchError, Resolved, Supervisor, c_string,
 };
+use thither_place::streams::Plumbing;
+use thither_place::{Command, Control, Error, Event, Place, Process, Result, Streams, WindowSize};
 
 use crate::attach::PlannedMount;
 use crate::chroot::Network;
@@ -49,8 +49,8 @@ struct Held {
 pub(crate) enum Task<'a> {
     /// The command itself.
     Program,
-    /// This program again; the descriptors are places for the root and the program.
-    Again { exec: &'a Exec, root: BorrowedFd<'a>, program: BorrowedFd<'a> },
+    /// This program again, by its `exec`; the descriptor is a place for the root.
+    Again { exec: &'a Exec, root: BorrowedFd<'a> },
     /// This function, in a copy of this process.
     Function(&'a dyn Fn() -> i32),
 }
@@ -179,22 +179,72 @@ impl Chroot {
 
 impl Place for Chroot {
     fn spawn(&self, command: &Command) -> Result<Process> {
-        let prepared = self.prepare(command)?;
-        let resolved = &prepared.resolved;
-        let exec = resolved.exec().map_err(|error| resolved.spawn_error(error, &prepared.root))?;
-        prepared.start(exec, &command.streams, Task::Program)
+        let (process, _) = self.prepare(command)?.start(&command.streams, Task::Program)?;
+        Ok(process)
     }
 }
 
-impl Prepared<'_> {
+/// A root that was entered: who knows what a failure inside means.
+pub(crate) struct Entered<'a> {
+    chroot: &'a Chroot,
+    root: Root,
+    resolved: Resolved,
+    submounts: Vec<CString>,
+}
+
+impl Entered<'_> {
+    /// The error for a step that failed.
+    pub(crate) fn error(&self, failure: Failure) -> Error {
+        let error = self.resolved.step_error(failure, &self.root);
+        error.unwrap_or_else(|| crate::failure::error(self.chroot, failure, &self.submounts))
+    }
+
+    fn launch_error(&self, error: LaunchError) -> Error {
+        let chroot = self.chroot;
+        match error {
+            LaunchError::Fork(source) => Error::Place {
+                action: "make new namespaces".into(),
+                place: chroot.address(),
+                hint: userns::fork_hint(&source),
+                source: Box::new(source),
+            },
+            LaunchError::Arrange(source) => chroot.ids_error(source, &self.resolved),
+            LaunchError::Killed(exit) => {
+                let source = io::Error::other(format!("pid 1 ended: {exit}"));
+                chroot.failed("start the command", source)
+            }
+            LaunchError::Step(failure) => self.error(failure),
+        }
+    }
+}
+
+impl<'a> Prepared<'a> {
     /// Where commands start that name no directory.
     pub(crate) fn start_directory(&self) -> &Start {
         &self.start
     }
 
     /// Starts it, or what runs in its stead.
-    pub(crate) fn start(self, exec: Exec, streams: &Streams, task: Task<'_>) -> Result<Process> {
+    pub(crate) fn start(self, streams: &Streams, task: Task<'_>) -> Result<(Process, Entered<'a>)> {
         let chroot = self.chroot;
+        let submounts = self.overlay.as_ref().map(|overlay| overlay.submounts.clone());
+        let submounts = submounts.unwrap_or_default();
+        let (root, resolved) = (self.root, self.resolved);
+        let entered = Entered { chroot, root, resolved, submounts };
+        let own_exec = match task {
+            Task::Again { .. } => None,
+            Task::Program | Task::Function(_) => Some(
+                entered
+                    .resolved
+                    .exec()
+                    .map_err(|error| entered.resolved.spawn_error(error, &entered.root))?,
+            ),
+        };
+        let exec = match (&own_exec, &task) {
+            (Some(exec), _) => exec,
+            (None, Task::Again { exec, .. }) => exec,
+            (None, Task::Program | Task::Function(_)) => unreachable!("made above"),
+        };
         let plumbing = Plumbing::open(streams)
             .map_err(|source| chroot.failed("open the command's streams", source))?;
         let own_network = match chroot.network {
@@ -204,9 +254,9 @@ impl Prepared<'_> {
         let user_namespace = !self.privileged;
         let own_maps = user_namespace && self.subordinate.is_none();
         let plan = Plan {
-            root_path: c_string("path", self.root.path.as_os_str())
+            root_path: c_string("path", entered.root.path.as_os_str())
                 .map_err(|source| chroot.failed("enter the root", source))?,
-            root: self.root.fd.as_fd(),
+            root: entered.root.fd.as_fd(),
             maps: own_maps.then(OwnMaps::of_caller),
             own_network,
             names: self.names,
@@ -216,7 +266,7 @@ impl Prepared<'_> {
             start: self.start,
             shares_terminal: plumbing.pty.is_none() && typing::is_possible(),
             way: match task {
-                Task::Again { root, program, .. } => Way::Left { root, program },
+                Task::Again { root, .. } => Way::Left(root),
                 Task::Program | Task::Function(_) => Way::Enter,
             },
         };
@@ -233,10 +283,7 @@ impl Prepared<'_> {
         let arrange = |pid| subordinate.map_or(Ok(()), |maps| maps.write(pid));
         let launch = Launch {
             place: &address,
-            exec: match &task {
-                Task::Again { exec, .. } => exec,
-                Task::Program | Task::Function(_) => &exec,
-            },
+            exec,
             plumbing: &plumbing,
             namespaces: namespaces as u64,
             enter: &|| enter(&plan),
@@ -249,12 +296,9 @@ impl Prepared<'_> {
         // SAFETY: `enter` keeps the contract: system calls on what the plan holds. A function is given only by who has
         // made sure that there is one thread: see `fork.rs`.
         let launched = unsafe { launch::launch(&launch) };
-        let supervisor = launched.map_err(|error| {
-            let submounts = plan.overlay.as_ref().map(|overlay| &overlay.submounts);
-            chroot.launch_error(error, &self.resolved, &self.root, submounts)
-        })?;
+        let supervisor = launched.map_err(|error| entered.launch_error(error))?;
         let control = Inside { supervisor, held: Some(self.held) };
-        Ok(plumbing.attach(Process::new(Box::new(control))))
+        Ok((plumbing.attach(Process::new(Box::new(control))), entered))
     }
 }
 
@@ -287,31 +331,5 @@ impl Control for Inside {
 
     fn end_input(&mut self, terminal: Option<BorrowedFd<'_>>) -> Result<()> {
         self.supervisor.end_input(terminal)
-    }
-}
-
-impl Chroot {
-    fn launch_error(
-        &self,
-        error: LaunchError,
-        resolved: &Resolved,
-        root: &Root,
-        submounts: Option<&Vec<std::ffi::CString>>,
-    ) -> Error {
-        match error {
-            LaunchError::Fork(source) => Error::Place {
-                action: "make new namespaces".into(),
-                place: self.address(),
-                hint: userns::fork_hint(&source),
-                source: Box::new(source),
-            },
-            LaunchError::Arrange(source) => self.ids_error(source, resolved),
-            LaunchError::Killed(exit) => {
-                self.failed("start the command", io::Error::other(format!("pid 1 ended: {exit}")))
-            }
-            LaunchError::Step(failure) => resolved
-                .step_error(failure, root)
-                .unwrap_or_else(|| crate::failure::error(self, failure, submounts)),
-        }
     }
 }

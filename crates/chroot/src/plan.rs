@@ -59,10 +59,12 @@ impl Chroot {
                 // What will be there is what the earlier mount shows, and not the root's to change.
                 Some(Shown::File(inside)) => inside.exists() && inside.is_dir() == mount.is_dir,
                 Some(Shown::Empty(_)) => true,
-                None => self.make_ready(root, mount, &mut points).map(|()| true).or_else(|error| {
-                    tracing::debug!(mount = describe(mount.mount), %error, "left out");
-                    mount.mount.optional.then_some(false).ok_or(error)
-                })?,
+                None => {
+                    self.make_ready(root, mount, &mut points).map(|()| true).or_else(|error| {
+                        tracing::debug!(mount = describe(mount.mount), %error, "left out");
+                        mount.mount.optional.then_some(false).ok_or(error)
+                    })?
+                }
             };
             if ready {
                 tracing::debug!(mount = describe(mount.mount), "plan");

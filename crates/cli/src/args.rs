@@ -2,7 +2,11 @@
 
 use std::ffi::OsString;
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, ValueHint};
+use clap::parser::ValueSource;
+use clap::{
+    ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
+    ValueHint,
+};
 
 use crate::report::Failure;
 
@@ -57,6 +61,7 @@ Examples:
 Examples:
   thither shell chroot:/
   thither shell --dir /src chroot:/srv/debian make menuconfig
+  thither shell --overlay=changes --hostname test.example.org chroot:/srv/debian
   echo 'uname -r' | thither shell local:")]
 pub(crate) struct Shell {
     #[command(flatten)]
@@ -80,6 +85,8 @@ Examples:
   thither run chroot:/srv/debian -- apt-get -y upgrade
   thither run --env CC=clang --dir /src chroot:/srv/debian make -j4
   thither run -t chroot:/srv/debian vi /etc/fstab
+  thither run --overlay --net none chroot:/srv/debian make check
+  thither run --ro-bind .:/src --tmpfs /tmp chroot:/srv/debian make -C /src O=/tmp/out
   tar c . | thither run chroot:/srv/debian -- tar x -C /tmp")]
 pub(crate) struct Run {
     /// Give it a terminal, as for an editor; standard input must be one
@@ -101,6 +108,9 @@ pub(crate) struct There {
     /// Set a variable over there; without a value it is taken from here
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub(crate) env: Vec<OsString>,
+    /// Start without the variables that are set here
+    #[arg(long)]
+    pub(crate) clear_env: bool,
     /// Start in this directory over there
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<OsString>,
@@ -112,7 +122,133 @@ pub(crate) struct There {
     ///
     /// White space and any of `| , ? # %` in a name are percent-encoded: `chroot:/srv/my%20root`. A script that puts
     /// "$DIR" into an address has to encode it.
+    ///
+    /// Options follow a `?`: `chroot:/srv/root?net=none&read-only`. They have the names of the flags below; a flag
+    /// counts more than an option, and one that can be repeated adds to it.
     pub(crate) place: OsString,
+    #[command(flatten)]
+    pub(crate) options: Options,
+}
+
+/// The flags that are options of the address, in the order of the command line.
+#[derive(Default)]
+pub(crate) struct Options {
+    pub(crate) given: Vec<GivenOption>,
+}
+
+/// One of them.
+pub(crate) struct GivenOption {
+    /// The option's key and the flag's name.
+    pub(crate) key: String,
+    pub(crate) value: Option<OsString>,
+    /// Whether it adds to others of its key.
+    pub(crate) many: bool,
+}
+
+/// What they are; see [`Options`].
+#[derive(Args)]
+#[command(next_help_heading = "Another root")]
+struct RootFlags {
+    /// Show SRC of this machine inside, at DEST or where it is here
+    ///
+    /// SRC is a file, a directory, $VARIABLE for what that names here, or `proc`, `sysfs` or `tmpfs` for a new one. It
+    /// ends at the first colon. A missing mount point is made, and removed afterwards.
+    #[arg(long, value_name = "SRC[:DEST]", value_hint = ValueHint::AnyPath)]
+    bind: Vec<OsString>,
+    /// The same with what is mounted below SRC
+    #[arg(long, value_name = "SRC[:DEST]", value_hint = ValueHint::AnyPath)]
+    rbind: Vec<OsString>,
+    /// The same with what is mounted below SRC, and all of it read-only
+    #[arg(long, value_name = "SRC[:DEST]", value_hint = ValueHint::AnyPath)]
+    ro_bind: Vec<OsString>,
+    /// An empty directory in memory, writable for all
+    #[arg(long, value_name = "DEST")]
+    tmpfs: Vec<OsString>,
+    /// Leave out the mounts that every root gets
+    ///
+    /// They are /dev, with what is mounted below it, /proc, /sys, /dev/shm and /etc/resolv.conf. Mounts of your own stay.
+    #[arg(long)]
+    no_mounts: bool,
+    /// The host name inside up to the first dot, and after it the domain
+    #[arg(long, value_name = "FQDN")]
+    hostname: Option<OsString>,
+    /// This machine's network, or a loopback interface alone
+    ///
+    /// Without it, root has this machine's, and an ordinary user has none. With `host` an ordinary user sees this
+    /// machine's /sys instead of a new one.
+    #[arg(long, value_parser = ["host", "none"])]
+    net: Option<String>,
+    /// Have all ids that /etc/subuid and /etc/subgid grant, besides 0
+    ///
+    /// For an ordinary user; root has all ids. They are 1 and so on inside, and mapped by newuidmap(1). `--user` does it
+    /// by itself where it needs to.
+    #[arg(long)]
+    subids: bool,
+    /// Leave the root as it is: writes vanish, or go to DIR
+    ///
+    /// What is written is in memory and gone with the command; or in DIR/upper, to be there again the next time. What
+    /// is mounted below the root is read-only then.
+    #[arg(
+        long,
+        value_name = "DIR",
+        num_args = 0..=1,
+        require_equals = true,
+        value_hint = ValueHint::DirPath
+    )]
+    overlay: Option<Option<OsString>>,
+    /// Have the root read-only, with what is mounted below it
+    ///
+    /// Mounts of your own are as they say themselves, and /dev/shm is writable.
+    #[arg(long)]
+    read_only: bool,
+    /// Start in the working directory, also if that is not in the root
+    ///
+    /// Then it is a hole: what runs inside has a directory of this machine open, and from there reaches all that its
+    /// user can.
+    #[arg(long)]
+    skip_chdir: bool,
+}
+
+impl Args for Options {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        // The arguments that follow are under no such heading.
+        RootFlags::augment_args(command).next_help_heading(None::<&str>)
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        RootFlags::augment_args_for_update(command).next_help_heading(None::<&str>)
+    }
+}
+
+impl FromArgMatches for Options {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Options, clap::Error> {
+        let mut found = Vec::new();
+        let flags = RootFlags::augment_args(clap::Command::new(""));
+        for flag in flags.get_arguments() {
+            let id = flag.get_id().as_str();
+            if matches.value_source(id) != Some(ValueSource::CommandLine) {
+                continue;
+            }
+            let key = flag.get_long().unwrap_or(id);
+            let many = matches!(flag.get_action(), ArgAction::Append);
+            let given = |value| GivenOption { key: key.to_owned(), value, many };
+            let takes_value = flag.get_action().takes_values();
+            let values: Vec<_> = match matches.get_raw(id).filter(|_| takes_value) {
+                Some(values) => values.map(|value| Some(value.to_owned())).collect(),
+                None => vec![None],
+            };
+            // One without a value stands nowhere in particular.
+            let indices = matches.indices_of(id).into_iter().flatten().chain([0]);
+            found.extend(indices.zip(values).map(|(index, value)| (index, given(value))));
+        }
+        found.sort_by_key(|(index, _)| *index);
+        Ok(Options { given: found.into_iter().map(|(_, given)| given).collect() })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Options::from_arg_matches(matches)?;
+        Ok(())
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -125,6 +261,8 @@ pub(crate) enum What {
     Zsh,
     /// Completions for fish
     Fish,
+    /// The man page of pychroot, which this program is when called so
+    PychrootMan,
 }
 
 pub(crate) fn command() -> clap::Command {

@@ -7,20 +7,19 @@ use clap_mangen::Man;
 use clap_mangen::roff::{Roff, roman};
 
 use crate::args::{self, EXIT_STATUS, What};
+use crate::pychroot;
 use crate::report::{Failure, write_stdout};
 
 /// Prints it.
 pub(crate) fn generate(what: What) -> Result<u8, Failure> {
     let mut text = Vec::new();
-    let shell = match what {
-        What::Man => None,
-        What::Bash => Some(Shell::Bash),
-        What::Zsh => Some(Shell::Zsh),
-        What::Fish => Some(Shell::Fish),
-    };
-    match shell {
-        Some(shell) => completions(shell, &mut args::command(), "thither", &mut text),
-        None => man_page(&mut text).map_err(Failure::Output)?,
+    let mut complete = |shell| completions(shell, &mut args::command(), "thither", &mut text);
+    match what {
+        What::Bash => complete(Shell::Bash),
+        What::Zsh => complete(Shell::Zsh),
+        What::Fish => complete(Shell::Fish),
+        What::Man => man_page(&mut text).map_err(Failure::Output)?,
+        What::PychrootMan => pychroot_man_page(&mut text).map_err(Failure::Output)?,
     }
     write_stdout(&text)?;
     Ok(0)
@@ -46,8 +45,27 @@ fn man_page(page: &mut Vec<u8>) -> io::Result<()> {
     for verb in verbs {
         verb_section(verb, page)?;
     }
+    exit_status(EXIT_STATUS, page)
+}
+
+/// The page of the program that we are by the name `pychroot`.
+fn pychroot_man_page(page: &mut Vec<u8>) -> io::Result<()> {
+    let mut command = pychroot::command();
+    command.build();
+    let man = Man::new(command.clone());
+    man.render_title(page)?;
+    man.render_name_section(page)?;
+    man.render_synopsis_section(page)?;
+    man.render_description_section(page)?;
+    man.render_options_section(page)?;
+    examples(&command, "SH", page)?;
+    exit_status(pychroot::EXIT_STATUS, page)
+}
+
+/// The section of a text that begins with a heading.
+fn exit_status(text: &str, page: &mut Vec<u8>) -> io::Result<()> {
     let mut status = section("EXIT STATUS");
-    status.text([roman(EXIT_STATUS.lines().skip(1).map(str::trim).collect::<Vec<_>>().join(" "))]);
+    status.text([roman(text.lines().skip(1).map(str::trim).collect::<Vec<_>>().join(" "))]);
     status.to_writer(page)
 }
 
@@ -59,9 +77,14 @@ fn verb_section(verb: &clap::Command, page: &mut Vec<u8>) -> io::Result<()> {
     man.render_options_section(&mut parts)?;
     // Sections of a page of its own are subsections here.
     page.extend(String::from_utf8_lossy(&parts).replace(".SH ", ".SS ").bytes());
-    let examples = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+    examples(verb, "SS", page)
+}
+
+/// The lines of a command's examples, below a heading of this kind.
+fn examples(command: &clap::Command, heading: &str, page: &mut Vec<u8>) -> io::Result<()> {
+    let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
     let mut roff = Roff::new();
-    roff.control("SS", ["EXAMPLES"]).control("nf", []);
+    roff.control(heading, ["EXAMPLES"]).control("nf", []);
     for example in examples.lines().skip(1) {
         roff.text([roman(example.trim())]);
     }

@@ -2,6 +2,7 @@
 
 mod args;
 mod run;
+mod pychroot;
 mod generate;
 mod report;
 mod steps;
@@ -19,6 +20,10 @@ fn code() -> u8 {
 }
 
 fn act() -> Result<u8, report::Failure> {
+    let mut argv = std::env::args_os();
+    if argv.next().is_some_and(|name| pychroot::is_name(&name)) {
+        return Ok(pychroot::run(argv));
+    }
     let args = args::parse()?;
     if args.verbose {
         steps::show();

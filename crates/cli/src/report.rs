@@ -104,12 +104,12 @@ fn complain(text: &str, hint: Option<&str>) {
 }
 
 /// One write, so that lines of several programs do not mix. There is nobody to tell if it fails.
-fn put_line(text: &str) {
+pub(crate) fn put_line(text: &str) {
     let _ = io::stderr().lock().write_all(format!("{text}\n").as_bytes());
 }
 
 /// The error and its causes in one line.
-fn chain(error: &(dyn Error + 'static)) -> String {
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

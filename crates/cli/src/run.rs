@@ -6,9 +6,9 @@ use std::os::unix::ffi::OsStrExt;
 
 use thither::error::quoted;
 use thither::interact::{Ending, Interact, die_interrupted, interact, user_terminal};
-use thither::{Address, Command, Stream};
+use thither::{Address, Command, ConnectError, Place, Stream};
 
-use crate::args::{Run, Shell, There};
+use crate::args::{GivenOption, Options, Run, Shell, There};
 use crate::report::{self, FAILED, Failure};
 
 /// `thither shell`: a terminal if our input is one.
@@ -55,19 +55,23 @@ fn join(there: &There, mut command: Command) -> Result<u8, Failure> {
             .ok_or_else(|| Failure::new(format!("bad `--user`: {} is not UTF-8", quoted(user))))?;
         command = command.user(text);
     }
-    let address = Address::parse(&there.place)?;
-    let place = address.connect()?;
+    let (place, address) = place(there)?;
     tracing::debug!(place = %address, program = %quoted(command.name()), "start");
     let ending = interact(place.as_ref(), &command, &Interact::default())?;
     tracing::debug!(?ending, "end");
-    Ok(match ending {
+    Ok(exit_code(ending, &address.to_string()))
+}
+
+/// The code that an ending at a place exits with, and a word about it where the code says too little.
+pub(crate) fn exit_code(ending: Ending, place: &str) -> u8 {
+    match ending {
         Ending::Exited(exit) => exit.shell_code(),
         Ending::Detached => {
             report::say("detached");
             0
         }
         Ending::Left => {
-            report::say(&format!("left {address}"));
+            report::say(&format!("left {place}"));
             FAILED
         }
         Ending::Interrupted => {
@@ -75,7 +79,38 @@ fn join(there: &There, mut command: Command) -> Result<u8, Failure> {
             130
         }
         Ending::Signalled(signal) => u8::try_from(128 + signal).unwrap_or(255),
-    })
+    }
+}
+
+/// The place, and its address to be shown.
+fn place(there: &There) -> Result<(Box<dyn Place>, Address), Failure> {
+    let mut address = Address::parse(&there.place)?;
+    if there.clear_env {
+        address.set_option("clear-env", None)?;
+    }
+    for GivenOption { key, value, many } in &there.options.given {
+        match many {
+            true => address.add_option(key, value.clone())?,
+            false => address.set_option(key, value.clone())?,
+        }
+    }
+    let place = address.connect().map_err(|error| in_terms_of_flags(error, &there.options))?;
+    Ok((place, address.without_options()))
+}
+
+/// An error about an option that is a flag.
+fn in_terms_of_flags(error: ConnectError, options: &Options) -> Failure {
+    let is_flag = |key: &str| options.given.iter().any(|given| given.key == key);
+    match &error {
+        ConnectError::UnknownOption { option, .. } if is_flag(option) => {
+            Failure::new(format!("bad `--{option}`: {error}"))
+                .hint("leave it out; it is about another root, as in `chroot:/srv/root`")
+        }
+        ConnectError::BadOption { option, wrong, form, .. } if is_flag(option) => {
+            Failure::new(format!("bad `--{option}`: {wrong}")).hint(format!("write `--{form}`"))
+        }
+        _ => error.into(),
+    }
 }
 
 /// The variable of `NAME=VALUE`, or of `NAME` with our own value.

@@ -56,6 +56,14 @@ pub enum Streams {
     Terminal(Terminal),
 }
 
+impl Default for Streams {
+    /// The caller's own three.
+    fn default() -> Streams {
+        let own = || Stream::Inherit;
+        Streams::Separate { stdin: own(), stdout: own(), stderr: own() }
+    }
+}
+
 /// A command as data: program, arguments, environment, directory, user and streams.
 ///
 /// ```
@@ -102,11 +110,7 @@ impl Command {
             env: Vec::new(),
             dir: None,
             user: None,
-            streams: Streams::Separate {
-                stdin: Stream::Inherit,
-                stdout: Stream::Inherit,
-                stderr: Stream::Inherit,
-            },
+            streams: Streams::default(),
         }
     }
 
@@ -213,11 +217,7 @@ impl Command {
 
     fn stream(mut self, set: impl FnOnce(&mut Stream, &mut Stream, &mut Stream)) -> Command {
         if let Streams::Terminal(_) = self.streams {
-            self.streams = Streams::Separate {
-                stdin: Stream::Inherit,
-                stdout: Stream::Inherit,
-                stderr: Stream::Inherit,
-            };
+            self.streams = Streams::default();
         }
         if let Streams::Separate { stdin, stdout, stderr } = &mut self.streams {
             set(stdin, stdout, stderr);

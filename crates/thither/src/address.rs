@@ -147,6 +147,55 @@ impl Address {
         &self.hops
     }
 
+    /// Adds an option to the last hop, after those that it has; the value is as it is meant, not encoded.
+    ///
+    /// ```
+    /// use thither::Address;
+    ///
+    /// let mut address: Address = "chroot:/srv/debian?net=none".parse()?;
+    /// address.add_option("bind", Some("/my src:/src".into()))?;
+    /// address.set_option("net", Some("host".into()))?;
+    /// assert_eq!(address.to_string(), "chroot:/srv/debian?bind=/my%20src:/src&net=host");
+    /// # Ok::<(), thither::ParseError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// For a key that is no lower-case word, and for a value with a NUL.
+    pub fn add_option(&mut self, key: &str, value: Option<OsString>) -> Result<(), ParseError> {
+        if !parse::is_key(key) {
+            return Err(ParseError::option(0, key.as_bytes()));
+        }
+        if value.as_ref().is_some_and(|value| value.as_bytes().contains(&0)) {
+            return Err(ParseError::nul(0));
+        }
+        self.last_mut().options.push(HopOption { key: key.into(), value });
+        Ok(())
+    }
+
+    /// The same as [`add_option`](Address::add_option), instead of what the last hop has of this key.
+    ///
+    /// # Errors
+    /// As [`add_option`](Address::add_option); then nothing has changed.
+    pub fn set_option(&mut self, key: &str, value: Option<OsString>) -> Result<(), ParseError> {
+        self.add_option(key, value)?;
+        let options = &mut self.last_mut().options;
+        let new = options.pop();
+        options.retain(|option| option.key != key);
+        options.extend(new);
+        Ok(())
+    }
+
+    /// The same way without its options, whose values may be secret: for messages.
+    #[must_use]
+    pub fn without_options(&self) -> Address {
+        let bare = |hop: &Hop| Hop { target: hop.target.clone(), options: Vec::new() };
+        Address { hops: self.hops.iter().map(bare).collect() }
+    }
+
+    fn last_mut(&mut self) -> &mut Hop {
+        self.hops.last_mut().expect("at least one")
+    }
+
     pub(crate) fn split_first(&self) -> (&Hop, &[Hop]) {
         (&self.hops[0], &self.hops[1..])
     }

@@ -2,12 +2,12 @@
 
 use std::ffi::OsStr;
 
-use thither_chroot::Chroot;
 use thither_place::error::quoted;
 use thither_place::{Local, Place};
 
 use crate::address::{Address, Hop, ParseError, SCHEMES, Target};
 use crate::nearest::nearest;
+use crate::options::{OF_CHROOT, Options};
 
 /// The hint for whoever asked for a place that is none.
 pub(crate) const REACHABLE: &str = "places this build can reach: `local:`, `chroot:PATH`";
@@ -53,7 +53,27 @@ pub enum ConnectError {
         /// The option's key.
         option: String,
         /// The options that the place knows.
-        known: &'static [&'static str],
+        known: Vec<&'static str>,
+    },
+    /// A hop has an option twice that can be given once.
+    #[error("{} has the option {} twice", quoted(place), quoted(option))]
+    RepeatedOption {
+        /// As in [`UnknownOption`](ConnectError::UnknownOption).
+        place: String,
+        /// The option's key.
+        option: String,
+    },
+    /// An option has a value that it cannot have, or none where it needs one.
+    #[error("bad option {} of {}: {wrong}", quoted(option), quoted(place))]
+    BadOption {
+        /// As in [`UnknownOption`](ConnectError::UnknownOption).
+        place: String,
+        /// The option's key.
+        option: String,
+        /// What is wrong with it. It repeats no variable's value.
+        wrong: String,
+        /// How the option is written, as in `bind=SRC[:DEST]`.
+        form: String,
     },
 }
 
@@ -74,12 +94,13 @@ impl ConnectError {
             ConnectError::NoWay { .. } => Some(REACHABLE.into()),
             ConnectError::NoWayFrom { .. } => Some("go there in one hop".into()),
             ConnectError::UnknownOption { option, known, .. } => {
-                Some(match (nearest(option, known), known) {
-                    (Some(near), _) => format!("did you mean `{near}`?"),
-                    (None, []) => "it has no options".into(),
-                    (None, _) => format!("known options: {}", listed(known)),
+                Some(match nearest(option, known) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("known options: {}", listed(known)),
                 })
             }
+            ConnectError::RepeatedOption { .. } => Some("leave one of them out".into()),
+            ConnectError::BadOption { form, .. } => Some(format!("write `{form}`")),
         }
     }
 }
@@ -113,28 +134,14 @@ impl Address {
 /// The place of a hop made from this machine.
 fn connect_hop(hop: &Hop) -> Result<Box<dyn Place>, ConnectError> {
     match hop.target() {
-        Target::Local => {
-            check_options(hop, &[])?;
-            Ok(Box::new(Local))
-        }
+        Target::Local => Ok(Options::of(hop, &[])?.preset()?.on(Local)),
         Target::Chroot(root) => {
-            check_options(hop, &[])?;
-            Ok(Box::new(Chroot::new(root)))
+            let options = Options::of(hop, OF_CHROOT)?;
+            Ok(options.preset()?.on(options.chroot(root)?))
         }
         Target::Other(scheme, _) => Err(ConnectError::UnknownScheme { scheme: scheme.clone() }),
         Target::Named(name) => Err(ConnectError::UnknownName { name: name.clone() }),
         _ => Err(ConnectError::NoWay { hop: shown(hop) }),
-    }
-}
-
-fn check_options(hop: &Hop, known: &'static [&'static str]) -> Result<(), ConnectError> {
-    match hop.options().iter().find(|option| !known.contains(&option.key.as_str())) {
-        Some(option) => Err(ConnectError::UnknownOption {
-            place: shown(hop),
-            option: option.key.clone(),
-            known,
-        }),
-        None => Ok(()),
     }
 }
 
@@ -219,18 +226,5 @@ mod tests {
             "local:|nope:",
             expect!["unknown scheme `nope`; places this build can reach: `local:`, `chroot:PATH`"],
         );
-    }
-
-    #[test]
-    fn options() {
-        check("chroot:/?secret=x", expect!["`chroot:/` has no option `secret`; it has no options"]);
-        check("local:?fast", expect!["`local:` has no option `fast`; it has no options"]);
-        let unknown = |option: &str| ConnectError::UnknownOption {
-            place: "chroot:/".into(),
-            option: option.into(),
-            known: &["net", "overlay"],
-        };
-        expect!["did you mean `overlay`?"].assert_eq(&unknown("overly").hint().unwrap());
-        expect!["known options: `net`, `overlay`"].assert_eq(&unknown("x").hint().unwrap());
     }
 }

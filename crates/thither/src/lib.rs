@@ -28,6 +28,8 @@
 
 pub mod address;
 mod connect;
+mod options;
+mod preset;
 mod nearest;
 
 pub use address::{Address, Operand, ParseError};

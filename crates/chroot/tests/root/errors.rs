@@ -185,8 +185,8 @@ fn a_user_is_root_inside_and_nobody_else() {
         root.path(),
         sh("").user("guest"),
         expect![[r#"
-            125 `chroot:ROOT` cannot run as user 1000
-            hint: an ordinary user has only user 0 in a root; run this as root"#]],
+            125 cannot run as user 1000 in `chroot:ROOT`: /etc/subuid grants no ids to user 12345
+            hint: as root: `usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER`; or run this as root"#]],
     );
     // Who one is already.
     assert_eq!(crate::output(&root, sh("id -u").user("root")).stdout, b"0\n");

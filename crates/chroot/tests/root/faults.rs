@@ -126,6 +126,7 @@ fn helper_that_is_killed() {
 #[test]
 fn this_program_is_killed() {
     use std::io::{BufRead, BufReader};
+    testkit::own_records!(testkit::Who::Same);
     let root = busybox_root!();
     for signal in [Signal::KILL, Signal::TERM, Signal::HUP, Signal::QUIT] {
         let marker = Marker::new();

@@ -6,6 +6,16 @@ mod faults;
 mod hostile;
 mod many;
 mod mount_points;
+mod mounts;
+mod overlay;
+mod read_only;
+mod network;
+mod names;
+mod ids;
+mod command;
+mod escape;
+mod records;
+mod at_once;
 
 use std::path::{Path, PathBuf};
 
@@ -46,7 +56,55 @@ macro_rules! only_root {
     };
 }
 
-pub(crate) use {as_ordinary_user, busybox_root, only_root};
+/// Tests of a root file system, as whoever runs them and as an ordinary user.
+macro_rules! as_both {
+    ($($name:ident,)*) => {$(
+        mod $name {
+            #[test]
+            fn as_whoever() {
+                super::$name(&crate::busybox_root!());
+            }
+
+            #[test]
+            fn as_a_user() {
+                crate::as_ordinary_user!();
+                super::$name(&crate::busybox_root!());
+            }
+        }
+    )*};
+}
+
+/// Goes on in a process of its own, as root or as an ordinary user, with mounts of its own: a script has made them as
+/// root before, and `/mnt` is an empty tmpfs that all can write to.
+macro_rules! with_mounts {
+    (user, $script:expr) => {
+        crate::only_root!();
+        testkit::own_process!(|_| crate::in_own_mounts(true, $script));
+    };
+    (root, $script:expr) => {
+        crate::only_root!();
+        testkit::own_process!(|_| crate::in_own_mounts(false, $script));
+    };
+}
+
+pub(crate) use {as_both, as_ordinary_user, busybox_root, only_root, with_mounts};
+
+/// The command for [`with_mounts`].
+fn in_own_mounts(user: bool, script: &str) -> std::process::Command {
+    let become_user = match user {
+        true => format!("setpriv --reuid {0} --regid {0} --clear-groups", testkit::USER),
+        false => String::new(),
+    };
+    // The user may be unable to reach the program by its path, but not by its descriptor.
+    let script = format!(
+        "set -e; mount -t tmpfs -o mode=1777 thither-test /mnt; {script}
+        exec {become_user} /proc/self/fd/9 \"$@\" 9<\"$0\""
+    );
+    let mut unshare = std::process::Command::new("unshare");
+    unshare.args(["--mount", "--propagation", "private", "sh", "-c", &script]);
+    unshare.arg(std::env::current_exe().unwrap());
+    unshare
+}
 
 fn sh(script: &str) -> Command {
     Command::new("/bin/sh").args(["-c", script])
@@ -77,6 +135,39 @@ fn printed(root: &BusyboxRoot, script: &str) -> String {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!((output.exit, &*stderr), (Exit::Code(0), ""), "after {text:?}");
     text
+}
+
+/// The output of a command in a root that has more to it than a path.
+#[track_caller]
+fn output_in(root: &Chroot, command: Command) -> Output {
+    let place = root.clone();
+    within_deadline("the command's output", move || place.output(&command)).unwrap()
+}
+
+/// As [`printed`].
+#[track_caller]
+fn printed_in(root: &Chroot, script: &str) -> String {
+    let output = output_in(root, sh(script));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.exit, &*stderr), (Exit::Code(0), ""), "after {text:?}");
+    text
+}
+
+/// What is said about a command that cannot be started, its cause and the hint, with the root's name replaced.
+#[track_caller]
+fn refusal(root: &Chroot, command: Command) -> String {
+    let place = root.clone();
+    let spawned = within_deadline("a refusal", move || place.spawn(&command));
+    let error = spawned.expect_err("it runs");
+    let mut text = error.to_string();
+    if let Some(cause) = std::error::Error::source(&error) {
+        text += &format!(": {cause}");
+    }
+    if let Some(hint) = error.hint() {
+        text += &format!("\nhint: {hint}");
+    }
+    text.replace(root.path().to_str().unwrap(), "ROOT")
 }
 
 /// A line of a process's output, read byte by byte.

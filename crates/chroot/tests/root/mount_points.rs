@@ -4,20 +4,20 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use testkit::{Marker, as_user};
+use testkit::as_user;
 use thither_chroot::Chroot;
 use thither_place::{Command, Exit, Place, Process, Stream};
 
 use crate::{
-    as_ordinary_user, assert_clean, busybox_root, line, listing, mounts_below, only_root, printed,
-    record, sh, spawn, wait,
+    as_ordinary_user, assert_clean, busybox_root, line, listing, printed, record, sh, spawn, wait,
 };
 
-const ALL: [&str; 4] = ["proc", "sys", "dev", "etc/resolv.conf"];
+/// The default mount points, and those of [`made`].
+pub(crate) const ALL: [&str; 4] = ["proc", "sys", "dev", "etc/resolv.conf"];
 
-/// Runs until its input ends, and is inside when this returns.
+/// Runs a command until its input ends, and is inside when this returns.
 #[track_caller]
-fn waiting(root: &testkit::BusyboxRoot) -> Process {
+pub(crate) fn waiting(root: &testkit::BusyboxRoot) -> Process {
     let command = sh("ls -d /proc/self >/dev/null && echo inside; read line; exit 0");
     let process = spawn(root, command.stdin(Stream::Piped).stdout(Stream::Piped));
     assert_eq!(line(&process), "inside");
@@ -25,7 +25,7 @@ fn waiting(root: &testkit::BusyboxRoot) -> Process {
 }
 
 #[track_caller]
-fn made(root: &Path) -> [bool; 4] {
+pub(crate) fn made(root: &Path) -> [bool; 4] {
     ALL.map(|path| root.join(path).exists())
 }
 
@@ -136,77 +136,44 @@ fn what_was_replaced_meanwhile_stays() {
     assert!(root.path().join("sys").exists(), "a folder of someone else was removed");
 }
 
-/// Runs in a process of its own for the test below, until it is killed.
 #[test]
-fn helper_that_is_killed() {
-    let Some(root) = std::env::var_os("THITHER_KILLED_ROOT") else { return };
-    let command = sh("echo inside; setsid sleep 1000 & sleep 1000");
-    let mut process = Chroot::new(root).spawn(&command).unwrap();
-    process.wait().unwrap();
+fn a_folder_in_the_same_place_with_the_same_number_stays() {
+    let root = busybox_root!().without(&["sys"]);
+    let process = waiting(&root);
+    // Many file systems use the number of an inode again at once.
+    fs::remove_dir(root.path().join("sys")).unwrap();
+    fs::create_dir(root.path().join("sys")).unwrap();
+    wait(process);
+    assert!(root.path().join("sys").exists(), "a folder of someone else was removed");
 }
 
-/// Kills a program that has entered the root, and looks at what it left.
-#[track_caller]
-fn check_killed(user: bool) {
-    let root = busybox_root!().without(&ALL);
-    if user {
-        std::process::Command::new("chown")
-            .args(["-R", "12345:12345"])
-            .arg(root.path())
-            .status()
-            .unwrap();
-    }
+#[test]
+fn an_empty_root_stays_and_its_empty_parents() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("empty/root");
+    fs::create_dir_all(&root).unwrap();
+    Chroot::new(&root).spawn(&sh("")).unwrap_err();
+    assert_clean(
+        folder.path(),
+        &[
+            format!("{}/empty folder", folder.path().display()),
+            format!("{} folder", root.display()),
+        ],
+    );
+    assert!(!record(&root).exists());
+}
+
+#[test]
+fn mount_points_with_odd_names() {
+    use std::os::unix::ffi::OsStrExt;
+    let root = busybox_root!().without(&["sys"]);
+    let target = std::ffi::OsStr::from_bytes(b"/a\nb/\xff c/made 1 1 1 ");
+    std::os::unix::fs::symlink(target, root.path().join("sys")).unwrap();
     let before = listing(root.path());
-    let marker = Marker::new();
-    let mut command = std::process::Command::new("/proc/self/exe");
-    command.args(["--exact", "mount_points::helper_that_is_killed", "--nocapture"]);
-    marker.mark(command.env("THITHER_KILLED_ROOT", root.path()).current_dir("/"));
-    if user {
-        as_user(&mut command);
-    }
-    command.env_remove("XDG_RUNTIME_DIR").stdout(std::process::Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let stdout = child.stdout.take().unwrap();
-    testkit::within_deadline("the helper's command", move || {
-        use std::io::{BufRead, BufReader};
-        assert!(BufReader::new(stdout).lines().any(|line| line.unwrap() == "inside"));
-    });
-    assert_eq!(made(root.path()), [true; 4]);
-    child.kill().unwrap();
-    child.wait().unwrap();
-    marker.assert_gone();
-    assert_eq!(made(root.path()), [true; 4], "nobody was left to remove them");
-    assert_eq!(mounts_below(root.path()), [""; 0]);
-
-    // The next one finds the record.
-    let mut next = std::process::Command::new("/proc/self/exe");
-    next.args(["--exact", "mount_points::helper_that_comes_next", "--nocapture"]);
-    next.env("THITHER_NEXT_ROOT", root.path()).env_remove("XDG_RUNTIME_DIR").current_dir("/");
-    if user {
-        as_user(&mut next);
-    }
-    let output = testkit::within_deadline("the helper", move || next.output()).unwrap();
-    assert!(output.status.success(), "{output:?}");
+    let process = waiting(&root);
+    assert_eq!(listing(root.path()).len(), before.len() + 3);
+    wait(process);
     assert_clean(root.path(), &before);
-}
-
-/// Runs in a process of its own for the test below.
-#[test]
-fn helper_that_comes_next() {
-    let Some(root) = std::env::var_os("THITHER_NEXT_ROOT") else { return };
-    let output = Chroot::new(&root).output(&sh("ls -d /proc/self")).unwrap();
-    assert_eq!((output.exit, &*output.stdout), (Exit::Code(0), &b"/proc/self\n"[..]));
-    assert!(!record(Path::new(&root)).exists());
-}
-
-#[test]
-fn the_next_one_clears_up_after_a_killed_one() {
-    only_root!();
-    if let Err(reason) = testkit::find_program("busybox") {
-        testkit::skip!("{reason}");
-    }
-    check_killed(false);
-    check_killed(true);
 }
 
 #[test]

@@ -344,13 +344,8 @@ impl<'a> Part<'a> {
         while let Some(part) = rest {
             let (option, next) = part.split(b'&');
             let (key, value) = option.split(b'=');
-            let inner =
-                |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-';
             match std::str::from_utf8(key.bytes()) {
-                Ok(name)
-                    if name.starts_with(|c: char| c.is_ascii_lowercase())
-                        && name.bytes().all(|byte| inner(&byte)) =>
-                {
+                Ok(name) if is_key(name) => {
                     let value = value.map(Part::decode).transpose()?;
                     options.push(HopOption { key: name.into(), value });
                 }
@@ -366,4 +361,10 @@ fn is_scheme(text: &[u8]) -> bool {
     let inner =
         |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(byte);
     text.first().is_some_and(u8::is_ascii_lowercase) && text.iter().all(inner)
+}
+
+/// Whether an option can have this key.
+pub(super) fn is_key(text: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    text.starts_with(|c: char| c.is_ascii_lowercase()) && text.bytes().all(inner)
 }

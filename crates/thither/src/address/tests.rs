@@ -450,3 +450,18 @@ fn operands() {
         "#]],
     );
 }
+
+#[test]
+fn options_are_added_to_the_last_hop() {
+    let mut address = Address::parse("ssh:h?a=1|docker:web?a=1&b=2").unwrap();
+    address.add_option("a", Some("x|y&z".into())).unwrap();
+    assert_eq!(address.to_string(), "ssh:h?a=1|docker:web?a=1&b=2&a=x%7Cy%26z");
+    address.set_option("a", None).unwrap();
+    assert_eq!(address.to_string(), "ssh:h?a=1|docker:web?b=2&a");
+    for (key, value) in [("", None), ("A", None), ("a=b", None), ("a", Some("b\0".into()))] {
+        assert!(address.set_option(key, value).is_err(), "{key:?}");
+    }
+    assert_eq!(address.to_string(), "ssh:h?a=1|docker:web?b=2&a");
+    assert_eq!(Address::parse(address.to_string()), Ok(address.clone()));
+    assert_eq!(address.without_options().to_string(), "ssh:h|docker:web");
+}
