@@ -13,6 +13,12 @@ pub(crate) fn workspace() -> PathBuf {
     Path::new(&xtask).parent().expect("xtask is a folder of the workspace").to_path_buf()
 }
 
+/// The folder of what is built, where there is room too for what takes long to make.
+pub(crate) fn target() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    workspace().join(target.unwrap_or_else(|| "target".into()))
+}
+
 /// The cargo that runs us, in the workspace.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

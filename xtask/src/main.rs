@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask test`, `fuzz` and `bench`.
+//! The project's own commands: `cargo xtask test`, `compliance`, `fuzz` and `bench`.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -7,8 +7,10 @@
 
 mod bench;
 mod cargo;
+mod compliance;
 mod fuzz;
 mod peers;
+mod pychroot;
 mod test;
 
 use std::process::ExitCode;
@@ -29,6 +31,9 @@ usage: cargo xtask COMMAND
   test [--strict] [--update-minimum] [FILTER...]
       Get the programs that tests need, run every test, and count what ran. --strict fails on a skip and when
       a suite ran fewer tests than xtask/minimum.txt says; --update-minimum rewrites that file.
+  compliance [--against thither|pychroot|both] [--as root|user] [NAME...]
+      Run the same checks against pychroot and against thither by that name, and show where they differ and why.
+      A difference without a reason fails.
   fuzz [--seconds N] [TARGET...]
       Run the fuzz targets, N seconds each (60). A crash fails and leaves its input under fuzz/artifacts.
   bench [--runs N] [--check] [NAME...]
@@ -41,6 +46,7 @@ fn main() -> ExitCode {
     let result = match args.split_first() {
         Some((command, args)) => match command.as_str() {
             "test" => test::run(args),
+            "compliance" => compliance::run(args),
             "fuzz" => fuzz::run(args),
             "bench" => bench::run(args),
             bench::MEASURE => bench::measure(),
@@ -62,11 +68,19 @@ fn main() -> ExitCode {
     }
 }
 
-/// Takes `--name N` out of the arguments.
-fn number(args: &mut Vec<String>, name: &str) -> Result<Option<u32>> {
+/// Takes `--name VALUE` out of the arguments.
+fn option(args: &mut Vec<String>, name: &str) -> Result<Option<String>> {
     let Some(at) = args.iter().position(|arg| arg == name) else { return Ok(None) };
     args.remove(at);
-    let value = if at < args.len() { args.remove(at) } else { String::new() };
+    match at < args.len() {
+        true => Ok(Some(args.remove(at))),
+        false => Err(format!("{name} needs a value")),
+    }
+}
+
+/// Takes `--name N` out of the arguments.
+fn number(args: &mut Vec<String>, name: &str) -> Result<Option<u32>> {
+    let Some(value) = option(args, name)? else { return Ok(None) };
     match value.parse() {
         Ok(number) if number > 0 => Ok(Some(number)),
         _ => Err(format!("{name} needs a number above 0")),

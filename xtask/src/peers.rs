@@ -26,9 +26,21 @@ const BUSYBOX: Peer = peer(&["busybox", "--list"], "busybox", "tests inside anot
 
 const TMUX: Peer = peer(&["tmux", "-V"], "tmux", "tests in a whole terminal");
 
+const VENV: Peer =
+    peer(&[PYTHON, "-c", "import ensurepip, venv"], "python3-venv", "the comparison with pychroot");
+
+/// What the comparison with pychroot needs. pychroot brings the loopback interface up with ip(8).
+pub(crate) const FOR_COMPLIANCE: &[Peer] = &[BUSYBOX, VENV, IPROUTE];
+
+const IPROUTE: Peer = peer(&["ip", "-V"], "iproute2", "the comparison with pychroot");
+
+const STRACE: Peer = peer(&["strace", "-V"], "strace", "tests that kill the tool at every step");
+
+const UIDMAP: Peer =
+    peer(&["sh", "-c", "command -v newuidmap"], "uidmap", "tests with subordinate ids");
+
 /// What the tests need.
-pub(crate) const FOR_TESTS: &[Peer] =
-    &[BUSYBOX, TMUX, peer(&["strace", "-V"], "strace", "tests that kill the tool at every step")];
+pub(crate) const FOR_TESTS: &[Peer] = &[BUSYBOX, TMUX, STRACE, VENV, IPROUTE, UIDMAP];
 
 /// What the fuzz targets need.
 pub(crate) const FOR_FUZZ: &[Peer] =
@@ -41,7 +53,7 @@ pub(crate) const PYTHON: &str = "/usr/bin/python3";
 pub(crate) const FOR_BENCH: &[Peer] = &[
     BUSYBOX,
     peer(&["bwrap", "--version"], "bubblewrap", "the comparison with bwrap"),
-    peer(&[PYTHON, "-c", "import ensurepip, venv"], "python3-venv", "the comparison with pychroot"),
+    VENV,
 ];
 
 impl Peer {
@@ -76,6 +88,19 @@ pub(crate) fn prepare(peers: &'static [Peer]) -> Result<()> {
     match missing.iter().find(|peer| peer.is_missing()) {
         Some(peer) => Err(format!("{} is installed, but {:?} fails", peer.package, peer.check)),
         None => Ok(()),
+    }
+}
+
+/// The first line that a program prints about itself.
+pub(crate) fn version(argv: &[&str]) -> String {
+    let mut command = Command::new(argv[0]);
+    match command.args(&argv[1..]).stdin(Stdio::null()).output() {
+        Ok(output) => {
+            let text = [output.stdout, output.stderr].concat();
+            let text = String::from_utf8_lossy(&text);
+            text.lines().next().unwrap_or("(says nothing)").to_owned()
+        }
+        Err(error) => format!("no {}: {error}", argv[0]),
     }
 }
 

@@ -64,9 +64,12 @@ fn hint(failure: Failure, mount: Option<&Mount>) -> Option<String> {
         (step::SOURCE, Errno::INVAL) if mount.is_some_and(|mount| !mount.recursive) => {
             "something is mounted below it, and an ordinary user can only take that along: make it recursive"
         }
+        (step::OVERLAY, Errno::LOOP) => {
+            "the directory where it is to be kept and the root may not be in each other: take another directory"
+        }
         (step::OVERLAY, Errno::INVAL) => {
             "an ordinary user can have no overlay of a root that something is mounted below, and no one an overlay \
-             whose directory is on another overlay or in the root: take another root or directory, or run this as root"
+             whose directory is on another overlay: take another root or directory, or run this as root"
         }
         (step::OVERLAY, Errno::NODEV) => "this kernel has no overlay: `modprobe overlay` as root",
         (_, Errno::PERM | Errno::ACCESS) if restricted => {

@@ -2,18 +2,21 @@
 //! `pivot_root(2)`; as root, or as an ordinary user in a user and a network namespace of its own.
 //!
 //! ```no_run
-//! use thither_chroot::Chroot;
-//! use thither_place::{Command, Place};
+//! use thither_chroot::{Chroot, Mount};
 //!
-//! let output = Chroot::new("/srv/debian").output(&Command::new("cat").arg("/etc/os-release"))?;
+//! let root = Chroot::new("/srv/debian").mount(Mount::bind("/src").read_only());
+//! let output = root.command("cat").arg("/etc/os-release").output()?;
 //! # Ok::<(), thither_place::Error>(())
 //! ```
+//!
+//! What is mounted, the names, the network, the ids, an overlay and more are settings of [`Chroot`]; a function of this
+//! program runs inside by [`Chroot::call`].
 //!
 //! # Differences from a local command
 //! - It starts in `/`, and only its three streams stay open.
 //! - Its parent is pid 1 of a pid namespace of its own, a reaper. When the command ends, when its
 //!   [`Process`](thither_place::Process) is dropped, or when this program is killed, every process inside ends.
-//! - An ordinary user is root inside, has no other ids, and has no network but a loopback interface.
+//! - An ordinary user is root inside, and has by default no other ids, and no network but a loopback interface.
 //!
 //! # What it is not
 //! Root inside without a user namespace is root: it can leave. This is a tool for building and testing, not a

@@ -23,7 +23,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, Mode, OFlags, flock, mkdirat, openat};
+use rustix::fs::{
+    AtFlags, CWD, FlockOperation, Mode, OFlags, StatxAttributes, StatxFlags, flock, mkdirat,
+    openat, statx,
+};
+use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag,
     fsconfig_set_string, fsmount, fsopen,
@@ -64,6 +68,8 @@ pub(crate) struct PlannedOverlay {
 pub(crate) struct Kept {
     _lock: File,
     path: PathBuf,
+    /// What was missing.
+    made: Vec<PathBuf>,
 }
 
 impl Kept {
@@ -72,24 +78,41 @@ impl Kept {
     /// # Errors
     /// Those of `mkdir(2)` and `open(2)`, and when another command has it.
     pub(crate) fn open(dir: &Path) -> io::Result<Kept> {
+        let mut made = Vec::new();
         for folder in [dir.to_owned(), dir.join("upper"), dir.join("work")] {
             match fs::create_dir(&folder) {
-                // What is `/` inside has the mode of `upper`.
-                Ok(()) => fs::set_permissions(&folder, fs::Permissions::from_mode(0o755))?,
+                Ok(()) => {
+                    // What is `/` inside has the mode of `upper`.
+                    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755))?;
+                    made.push(folder);
+                }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }
         }
         let lock = File::open(dir)?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Err(rustix::io::Errno::AGAIN) => {
+            Err(Errno::AGAIN) => {
                 Err(io::Error::new(io::ErrorKind::ResourceBusy, "another command has it"))
             }
             other => {
                 other?;
-                Ok(Kept { path: fs::canonicalize(dir)?, _lock: lock })
+                Ok(Kept { path: fs::canonicalize(dir)?, made, _lock: lock })
             }
         }
+    }
+
+    /// Refuses a directory in the root, where the overlay would show what it is made of; and takes back what was made
+    /// there.
+    fn check_outside(&self, root: &Path) -> io::Result<()> {
+        if !self.path.starts_with(root) {
+            return Ok(());
+        }
+        for folder in self.made.iter().rev() {
+            let _ = fs::remove_dir(folder);
+        }
+        let text = format!("{}, where it is to be kept, is in the root", quoted(&self.path));
+        Err(io::Error::new(io::ErrorKind::InvalidInput, text))
     }
 }
 
@@ -97,13 +120,14 @@ impl PlannedOverlay {
     /// Plans it for a root that is at this path; `user` if trusted attributes cannot be set.
     ///
     /// # Errors
-    /// When the list of mounts cannot be read.
+    /// When the list of mounts cannot be read, or what is kept would be in the root.
     pub(crate) fn new(
         root: &Path,
         kept: Option<&Kept>,
         user: bool,
         read_only: bool,
     ) -> io::Result<PlannedOverlay> {
+        kept.map_or(Ok(()), |kept| kept.check_outside(root))?;
         let keep = kept.map(|kept| c_string("directory", kept.path.as_os_str())).transpose()?;
         let stage = FileSystem {
             kind: c"tmpfs".to_owned(),
@@ -150,9 +174,12 @@ impl PlannedOverlay {
         let stage = self.set_stage(lower, place).map_err(Failure::at(step::STAGE));
         rustix::process::umask(umask);
         let stage = stage?;
-        // The names of the layers are relative.
+        // The names of the layers are relative; so may be those of the sources of mounts, which come next.
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let before = openat(CWD, c".", flags, Mode::empty()).map_err(Failure::at(step::STAGE))?;
         rustix::process::fchdir(&stage).map_err(Failure::at(step::STAGE))?;
         let root = self.make_of_layers().map_err(Failure::at(step::OVERLAY))?;
+        rustix::process::fchdir(&before).map_err(Failure::at(step::STAGE))?;
         attach_at(root.as_fd(), stage.as_fd()).map_err(Failure::at(step::OVERLAY))?;
         for (index, path) in (0..).zip(&self.submounts) {
             let failure = |errno| Failure { step: step::SUBMOUNT, index, errno };
@@ -184,7 +211,7 @@ impl PlannedOverlay {
         }
         match &self.keep {
             Some(keep) => {
-                let tree = clone_tree(rustix::fs::CWD, keep, false)?;
+                let tree = clone_tree(CWD, keep, false)?;
                 attach_at(tree.as_fd(), folder(c"k")?.as_fd())?;
             }
             None => drop([folder(c"u")?, folder(c"w")?]),
@@ -221,10 +248,13 @@ fn bind_again(
     attach_at(tree.as_fd(), destination.as_fd())
 }
 
+/// Of this thread, which may have mounts of its own (unshare(2)).
+const MOUNTS: &str = "/proc/thread-self/mountinfo";
+
 /// The outermost mount points below a path, relative to it: field 5 of proc_pid_mountinfo(5).
 fn mounted_below(root: &Path) -> io::Result<Vec<CString>> {
-    let text = fs::read("/proc/self/mountinfo")
-        .map_err(|error| io::Error::new(error.kind(), format!("/proc/self/mountinfo: {error}")))?;
+    let text = fs::read(MOUNTS)
+        .map_err(|error| io::Error::new(error.kind(), format!("{MOUNTS}: {error}")))?;
     let mut found: Vec<PathBuf> = Vec::new();
     for line in text.split(|&byte| byte == b'\n') {
         let Some(field) = line.split(|&byte| byte == b' ').nth(4) else { continue };
@@ -232,6 +262,7 @@ fn mounted_below(root: &Path) -> io::Result<Vec<CString>> {
         let point = Path::new(std::ffi::OsStr::from_bytes(&point));
         if let Ok(below) = point.strip_prefix(root)
             && below != Path::new("")
+            && is_mount_point(point)
         {
             found.push(below.to_owned());
         }
@@ -248,6 +279,17 @@ fn mounted_below(root: &Path) -> io::Result<Vec<CString>> {
         .map(|path| c_string("mount point", path.as_os_str()))
         .collect::<io::Result<_>>()
         .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", quoted(root))))
+}
+
+/// Whether a mount is to be seen at a path: a later one may lie over it, or over a folder above it.
+fn is_mount_point(path: &Path) -> bool {
+    let statx =
+        statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT, StatxFlags::empty());
+    // Whoever cannot look there will hear of it when it is to be mounted.
+    statx.map_or_else(
+        |errno| errno != Errno::NOENT,
+        |statx| statx.stx_attributes.contains(StatxAttributes::MOUNT_ROOT),
+    )
 }
 
 /// Octal escapes, as of a space by `\040`.

@@ -3,8 +3,9 @@
 use std::ffi::{CString, OsStr};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
+use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
 use thither_place::error::quoted;
 use thither_place::launch::c_string;
@@ -37,7 +38,7 @@ impl Chroot {
     ) -> Result<(Vec<PlannedMount>, Option<MountPoints>)> {
         let mut found: Vec<Found<'_>> = Vec::new();
         for (index, mount) in (0..).zip(&self.mounts) {
-            match self.find(index, mount)? {
+            match self.find(root, index, mount)? {
                 Some(mount) => found.push(mount),
                 None => {
                     tracing::debug!(mount = describe(mount), "left out: nothing is there to mount");
@@ -51,14 +52,18 @@ impl Chroot {
         let mut ready_ones = Vec::new();
         for nth in 0..found.len() {
             let shown = shown_by(&found[..nth], &found[nth].destination);
-            if let Some(Shown::Empty(there)) = &shown {
+            if let Some(Shown::Empty(there)) = &shown
+                && found[nth].mount.create
+            {
                 found[nth].lack(there).map_err(|error| self.failed("mount", error))?;
             }
             let mount = &found[nth];
             let ready = match shown {
                 // What will be there is what the earlier mount shows, and not the root's to change.
                 Some(Shown::File(inside)) => inside.exists() && inside.is_dir() == mount.is_dir,
-                Some(Shown::Empty(_)) => true,
+                Some(Shown::Empty(there)) => {
+                    mount.mount.create || is_made_for(&found[..nth], &there, &mount.destination)
+                }
                 None => {
                     self.make_ready(root, mount, &mut points).map(|()| true).or_else(|error| {
                         tracing::debug!(mount = describe(mount.mount), %error, "left out");
@@ -91,7 +96,7 @@ impl Chroot {
     }
 
     /// A mount with its source looked up; `None` if there is none and it is optional.
-    fn find<'a>(&self, index: u16, mount: &'a Mount) -> Result<Option<Found<'a>>> {
+    fn find<'a>(&self, root: &Root, index: u16, mount: &'a Mount) -> Result<Option<Found<'a>>> {
         let path = match &mount.source {
             Source::Proc | Source::Sysfs | Source::Tmpfs(_) => None,
             Source::Path(path) => Some(path.clone()),
@@ -119,6 +124,13 @@ impl Chroot {
         let destination = mount.fixed_destination().map(Path::to_owned);
         let destination = destination.or_else(|| path.clone()).unwrap_or_default();
         let destination = Path::new("/").join(relative_path(&destination));
+        let destination = match without_dots(root, &destination) {
+            Err(error) if mount.optional && is_absence(&error) => return Ok(None),
+            other => other.map_err(|error| {
+                let path = quoted(root.display(&destination));
+                self.failed(format!("use the mount point {path}"), error)
+            })?,
+        };
         Ok(Some(Found { index, mount, path, destination, is_dir, lacking: Vec::new() }))
     }
 
@@ -133,7 +145,7 @@ impl Chroot {
             return Ok(());
         }
         let made = match points {
-            _ if !mount.mount.create => Err(io::ErrorKind::NotFound.into()),
+            _ if !mount.mount.create => Err(Errno::NOENT.into()),
             Points::Root(Ok(points)) => points.make(root, &mount.destination, mount.is_dir),
             Points::Root(Err(error)) => {
                 Err(io::Error::new(error.kind(), format!("no record of it: {error}")))
@@ -148,6 +160,7 @@ impl Chroot {
                 io::ErrorKind::ReadOnlyFilesystem => {
                     "with an overlay (`overlay`) it need not be made".to_owned()
                 }
+                _ if !mount.mount.create => format!("make it, with {once}, or let it be made"),
                 _ => format!("make it once, with {once}, or run this as root"),
             };
             Error::Place {
@@ -198,6 +211,23 @@ fn shown_by(earlier: &[Found<'_>], destination: &Path) -> Option<Shown> {
             (None, _) => Shown::Empty(mount.destination.clone()),
         })
     })
+}
+
+/// Whether what an earlier mount needs in an empty file system at `there` is made at a destination too.
+fn is_made_for(earlier: &[Found<'_>], there: &Path, destination: &Path) -> bool {
+    let after = earlier.iter().rev().take_while(|mount| mount.destination != there);
+    after.into_iter().any(|mount| mount.destination.starts_with(destination))
+}
+
+/// A destination without `..`, up to the last of which the root's links are followed: what is compared with others
+/// and made in a file system of ours may not lead out of it.
+fn without_dots(root: &Root, destination: &Path) -> io::Result<PathBuf> {
+    let parts: Vec<_> = destination.components().collect();
+    let Some(last) = parts.iter().rposition(|part| *part == Component::ParentDir) else {
+        return Ok(destination.to_owned());
+    };
+    let (up, down) = parts.split_at(last + 1);
+    Ok(root.real_path(&up.iter().collect::<PathBuf>())?.join(down.iter().collect::<PathBuf>()))
 }
 
 impl Found<'_> {

@@ -187,7 +187,7 @@ struct RootFlags {
     /// Leave the root as it is: writes vanish, or go to DIR
     ///
     /// What is written is in memory and gone with the command; or in DIR/upper, to be there again the next time. What
-    /// is mounted below the root is read-only then.
+    /// is mounted below the root is read-only then. An ordinary user can change only what is theirs.
     #[arg(
         long,
         value_name = "DIR",
@@ -232,11 +232,12 @@ impl FromArgMatches for Options {
             let key = flag.get_long().unwrap_or(id);
             let many = matches!(flag.get_action(), ArgAction::Append);
             let given = |value| GivenOption { key: key.to_owned(), value, many };
-            let takes_value = flag.get_action().takes_values();
-            let values: Vec<_> = match matches.get_raw(id).filter(|_| takes_value) {
-                Some(values) => values.map(|value| Some(value.to_owned())).collect(),
-                None => vec![None],
-            };
+            let values = matches.get_raw(id).filter(|_| flag.get_action().takes_values());
+            let mut values: Vec<_> =
+                values.into_iter().flatten().map(|value| Some(value.to_owned())).collect();
+            if values.is_empty() {
+                values.push(None);
+            }
             // One without a value stands nowhere in particular.
             let indices = matches.indices_of(id).into_iter().flatten().chain([0]);
             found.extend(indices.zip(values).map(|(index, value)| (index, given(value))));

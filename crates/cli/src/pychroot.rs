@@ -128,11 +128,11 @@ fn message(error: &Error) -> String {
     }
 }
 
-/// None where it has a message of its own, which says all.
+/// None where the message is pychroot's own, and none that names an option which it does not have.
 fn hint(error: &Error) -> Option<&str> {
     match error {
         Error::Spawn { source, .. } if source.kind() == io::ErrorKind::NotFound => None,
-        error => error.hint(),
+        error => error.hint().filter(|hint| !hint.contains("`--")),
     }
 }
 

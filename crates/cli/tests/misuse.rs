@@ -27,7 +27,7 @@ fn verbs_and_flags() {
             "run",
             "run local:",
             "run local: --",
-            "run --frob local: true",
+            "run --xyzzy local: true",
             "run --no-stdn local: true",
             "run local: -x",
             "run -tn local: true",
@@ -70,8 +70,8 @@ fn verbs_and_flags() {
             error: missing `COMMAND`
             hint: usage: thither run <PLACE> <COMMAND>...
             exit 125
-            $ thither run --frob local: true
-            error: unexpected argument `--frob`
+            $ thither run --xyzzy local: true
+            error: unexpected argument `--xyzzy`
             hint: usage: thither run [OPTIONS] <PLACE> <COMMAND>...
             exit 125
             $ thither run --no-stdn local: true
@@ -116,7 +116,7 @@ fn verbs_and_flags() {
             exit 125
             $ thither generate powershell
             error: bad value `powershell` for `WHAT`
-            hint: it is one of `man`, `bash`, `zsh`, `fish`
+            hint: it is one of `man`, `bash`, `zsh`, `fish`, `pychroot-man`
             exit 125
             $ thither generate bash x
             error: unexpected argument `x`
@@ -143,7 +143,6 @@ fn addresses() {
             "run local true",
             "run local:foo true",
             "run local:::/x true",
-            "run chroot:/?overlay true",
             "run docker:web true",
             "run ssh:bastion|docker:web true",
             "run local:|chroot:/ true",
@@ -201,10 +200,6 @@ fn addresses() {
             error: bad address: the `::` begins a path, and only a place can stand here (at byte 6)
             hint: a place has no path; to start in a directory: `--dir /x`
             exit 125
-            $ thither run chroot:/?overlay true
-            error: `chroot:/` has no option `overlay`
-            hint: it has no options
-            exit 125
             $ thither run docker:web true
             error: this build has no way to `docker:web` yet
             hint: places this build can reach: `local:`, `chroot:PATH`
@@ -243,6 +238,8 @@ fn passwords() {
         "-v shell ssh:me:SECRET@host",
         "-v run http://me:SECRET@host true",
         "-v run chroot:/?password=SECRET true",
+        "-v run local:?env==SECRET true",
+        "-v run local:?env=A=SECRET&clear-env=SECRET true",
         "ssh:me:SECRET@host",
         "run ssh:me:SECRET@host",
         "run ssh:me:SECRET@host --frob true",

@@ -244,7 +244,8 @@ fn generated() {
     };
     for what in ["man", "bash", "zsh", "fish"] {
         let text = generate(what);
-        for word in ["shell", "run", "generate", "verbose", "env", "dir", "user", "tty"] {
+        let words = ["shell", "run", "generate", "verbose", "env", "dir", "user", "tty"];
+        for word in words.into_iter().chain(["tmpfs", "hostname", "net", "subids", "overlay"]) {
             assert!(text.contains(word), "{what} does not name {word}");
         }
     }
@@ -262,10 +263,12 @@ fn generated() {
         .SH "THITHER SHELL"
         .SS DESCRIPTION
         .SS OPTIONS
+        .SS "ANOTHER ROOT"
         .SS EXAMPLES
         .SH "THITHER RUN"
         .SS DESCRIPTION
         .SS OPTIONS
+        .SS "ANOTHER ROOT"
         .SS EXAMPLES
         .SH "THITHER GENERATE"
         .SS DESCRIPTION

@@ -2,16 +2,15 @@
 
 mod measure;
 mod memory;
-mod peer;
 
 use std::path::{Path, PathBuf};
-use std::{env, fs};
+use std::fs;
 
 use testkit::{BusyboxRoot, PublicCopy};
 
 pub(crate) use self::measure::{MEASURE, measure};
 use self::measure::{Series, interleaved};
-use crate::{Result, Verdict, cargo, flag, names, number, peers};
+use crate::{Result, Verdict, cargo, flag, names, number, peers, pychroot};
 
 /// A command to be measured, the first of a group being ours.
 struct Contender {
@@ -37,12 +36,13 @@ enum User {
     Ordinary,
 }
 
-const GROUPS: [&str; 4] = ["chroot-root", "chroot-user", "local", "memory"];
+const GROUPS: [&str; 5] = ["chroot-root", "chroot-user", "call", "local", "memory"];
 
 /// "no worse" than a peer that has no figure of its own to reach means within 5 %.
 const BWRAP_AS_ROOT: Target = Target::Ratio(0.90);
 const BWRAP_AS_USER: Target = Target::Ratio(0.92);
 const PYCHROOT: Target = Target::Ratio(1.0 / 35.0);
+const CALL: Target = Target::Ratio(1.5);
 const LOCAL: Target = Target::Extra(1.0);
 const MEMORY_KIB: u64 = 4096;
 
@@ -72,7 +72,7 @@ pub(crate) fn run(args: &[String]) -> Result<Verdict> {
         ours: PublicCopy::of(release_binary()?)
             .map_err(|error| format!("cannot copy it: {error}"))?,
         root: BusyboxRoot::new()?,
-        pychroot: if chroots { peer::pychroot() } else { Err("not wanted".into()) },
+        pychroot: if chroots { pychroot::install() } else { Err("not wanted".into()) },
         runs,
         missed: Vec::new(),
     };
@@ -85,6 +85,10 @@ pub(crate) fn run(args: &[String]) -> Result<Verdict> {
     }
     if is_wanted("chroot-user") {
         bench.chroot(User::Ordinary)?;
+    }
+    if is_wanted("call") {
+        let user = if testkit::is_root() { User::Root } else { User::Ordinary };
+        bench.call(user)?;
     }
     if is_wanted("local") {
         let ours = bench.ours(&["run", "local:", "--", "/bin/true"], None);
@@ -104,13 +108,13 @@ impl Bench {
     fn print_versions(&self) {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
         println!("Linux {}", read("/proc/sys/kernel/osrelease"));
-        println!("{}", peer::version(&[&self.ours.path().to_string_lossy(), "--version"]));
-        println!("{}", peer::version(&["bwrap", "--version"]));
+        println!("{}", peers::version(&[&self.ours.path().to_string_lossy(), "--version"]));
+        println!("{}", peers::version(&["bwrap", "--version"]));
         match &self.pychroot {
-            Ok(path) => println!("{}", peer::version(&[&path.to_string_lossy(), "--version"])),
+            Ok(path) => println!("{}", peers::version(&[&path.to_string_lossy(), "--version"])),
             Err(reason) => println!("no pychroot: {reason}"),
         }
-        println!("{}", peer::version(&["busybox"]));
+        println!("{}", peers::version(&["busybox"]));
     }
 
     fn miss(&mut self, what: String) {
@@ -157,6 +161,19 @@ impl Bench {
         let outside = format!("{root}/bin/busybox");
         contenders.push(contender("/bin/true alone", &[&outside, "true"], None));
         self.group(title, user, contenders)
+    }
+
+    /// A function that does nothing, against a command that does nothing.
+    fn call(&mut self, user: User) -> Result<()> {
+        let root = self.root.path().to_string_lossy().into_owned();
+        let example = example()?;
+        let copy = PublicCopy::of(example).map_err(|error| format!("cannot copy it: {error}"))?;
+        let call = contender("thither", &[&copy.path().to_string_lossy(), root.as_str()], None);
+        let place = format!("chroot:{root}");
+        let run = self.ours(&["run", &place, "--", "/bin/true"], Some(CALL));
+        let run = Contender { name: "run /bin/true", ..run };
+        let title = "call: start to exit of a program that calls an empty function in a root";
+        self.group(title, user, vec![call, run])
     }
 
     fn group(&mut self, title: &str, user: User, contenders: Vec<Contender>) -> Result<()> {
@@ -283,10 +300,13 @@ fn release_binary() -> Result<PathBuf> {
     thither.and_then(|artifact| artifact.executable).ok_or("cargo built no binary `thither`".into())
 }
 
-/// Where the benchmarks keep what takes long to make.
-fn cache() -> PathBuf {
-    let target = env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    cargo::workspace().join(target.unwrap_or_else(|| "target".into()))
+/// The program that calls a function in a root.
+fn example() -> Result<PathBuf> {
+    let mut command = cargo::cargo();
+    let arguments = ["build", "--release", "--package", "thither-chroot", "--example", "call"];
+    let built = cargo::build(command.args(arguments))?;
+    let call = built.into_iter().find(|artifact| artifact.kind == "example");
+    call.and_then(|artifact| artifact.executable).ok_or("cargo built no example `call`".into())
 }
 
 #[cfg(test)]

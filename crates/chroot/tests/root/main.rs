@@ -78,7 +78,9 @@ macro_rules! as_both {
 /// root before, and `/mnt` is an empty tmpfs that all can write to.
 macro_rules! with_mounts {
     (user, $script:expr) => {
-        crate::only_root!();
+        if std::env::var_os("THITHER_OWN_MOUNTS").is_none() {
+            crate::only_root!();
+        }
         testkit::own_process!(|_| crate::in_own_mounts(true, $script));
     };
     (root, $script:expr) => {
@@ -102,7 +104,7 @@ fn in_own_mounts(user: bool, script: &str) -> std::process::Command {
     );
     let mut unshare = std::process::Command::new("unshare");
     unshare.args(["--mount", "--propagation", "private", "sh", "-c", &script]);
-    unshare.arg(std::env::current_exe().unwrap());
+    unshare.arg(std::env::current_exe().unwrap()).env("THITHER_OWN_MOUNTS", "1");
     unshare
 }
 

@@ -44,6 +44,7 @@ pub(super) enum Unusable {
     version = concat!(env!("CARGO_PKG_VERSION"), " (thither)"),
     override_usage = "pychroot [OPTIONS] PATH [COMMAND ...]",
     disable_version_flag = true,
+    disable_help_flag = true,
     infer_long_args = true,
     args_override_self = true,
     after_help = EXAMPLES,
@@ -56,38 +57,43 @@ struct Cli {
     /// Command to run, with its arguments; by default `$SHELL -i`, else `/bin/sh -i`
     #[arg(trailing_var_arg = true, value_hint = ValueHint::CommandWithArguments)]
     command: Vec<OsString>,
-    /// Show the version and exit
-    #[arg(long, action = ArgAction::Version, display_order = 1)]
+    /// Print help; with `--help` all of it
+    #[arg(short, long, action = ArgAction::Help)]
+    help: Option<bool>,
+    /// Print the version
+    #[arg(long, action = ArgAction::Version)]
     version: Option<bool>,
     /// Leave out the default mounts
     ///
     /// What -B, -R and --ro ask for is mounted all the same.
-    #[arg(long, display_order = 2)]
+    #[arg(long)]
     no_mounts: bool,
     /// Host name inside
     ///
     /// Of a fully qualified name, the part after the first dot is the domain.
-    #[arg(long, value_name = "HOSTNAME", display_order = 3)]
+    #[arg(long, value_name = "HOSTNAME")]
     hostname: Option<OsString>,
     /// Do not change the working directory to `/`
     ///
     /// WARNING: if PATH is not `/`, this is a hole by definition: the command starts in a directory of this machine, and
     /// reaches all that its user can reach from there. Relative paths are then of this machine, absolute ones of the new
     /// root.
-    #[arg(long, display_order = 4)]
+    #[arg(long)]
     skip_chdir: bool,
     /// Mount SRC of this machine inside, at DEST or at the same path
     ///
     /// SRC is a path, `$VARIABLE` of the environment, `proc`, `sysfs` or `tmpfs`. The options -B, -R and --ro can be
     /// repeated, and the same SRC mounted at several destinations. A later one with the same destination replaces an
     /// earlier one, also of the default mounts.
-    #[arg(short = 'B', long, value_name = "SRC[:DEST]", display_order = 5)]
+    #[arg(short = 'B', long, value_name = "SRC[:DEST]")]
     bind: Vec<OsString>,
     /// The same, with what is mounted below it
-    #[arg(short = 'R', long, value_name = "SRC[:DEST]", display_order = 6)]
+    #[arg(short = 'R', long, value_name = "SRC[:DEST]")]
     rbind: Vec<OsString>,
     /// The same as --bind, but read-only
-    #[arg(long, visible_alias = "readonly", value_name = "SRC[:DEST]", display_order = 7)]
+    ///
+    /// `--readonly` is another name of it.
+    #[arg(long, alias = "readonly", value_name = "SRC[:DEST]")]
     ro: Vec<OsString>,
 }
 
@@ -188,16 +194,18 @@ fn takes_next(arg: &OsStr, definition: &clap::Command) -> bool {
 
 /// The long options that this can be an abbreviation of; the one itself, if it is whole.
 fn longs<'a>(text: &str, definition: &'a clap::Command) -> Vec<(&'a str, &'a Arg)> {
-    let names = |option: &'a Arg| {
-        let names = option.get_long_and_visible_aliases().unwrap_or_default();
-        names.into_iter().map(move |name| (name, option))
-    };
-    let all = definition.get_arguments().flat_map(names);
+    let named = |option: &'a Arg| names(option).into_iter().map(move |name| (name, option));
+    let all = definition.get_arguments().flat_map(named);
     let found: Vec<_> = all.filter(|(name, _)| name.starts_with(text)).collect();
     match found.iter().find(|(name, _)| *name == text) {
         Some(whole) => vec![*whole],
         None => found,
     }
+}
+
+/// All long names of an option.
+fn names(option: &Arg) -> Vec<&str> {
+    option.get_long().into_iter().chain(option.get_all_aliases().unwrap_or_default()).collect()
 }
 
 /// What is wrong, as argparse says it.
@@ -213,8 +221,7 @@ fn words(error: &clap::Error, definition: &clap::Command) -> String {
         let option = longs(long, definition);
         let Some((_, option)) = option.first() else { return given.to_owned() };
         let short = option.get_short().map(|short| format!("-{short}"));
-        let longs = option.get_long_and_visible_aliases().unwrap_or_default();
-        let longs = longs.into_iter().map(|long| format!("--{long}"));
+        let longs = names(option).into_iter().map(|long| format!("--{long}"));
         short.into_iter().chain(longs).collect::<Vec<_>>().join("/")
     };
     match error.kind() {

@@ -1,35 +1,22 @@
-//! The peers' versions, and pychroot from its registry.
+//! pychroot from its registry, to measure and to compare with.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::Result;
-use crate::peers::PYTHON;
+use crate::peers::{PYTHON, version};
+use crate::{Result, cargo};
 
 const PYCHROOT: &str = "pychroot==0.10.4";
 /// pychroot asks for snakeoil 0.8.9, whose set-up fails with today's setuptools unless an old one is at hand. This is the
 /// newest one that pychroot works with, and is as fast.
 const SNAKEOIL: &str = "snakeoil==0.10.11";
 
-/// The first line that a program prints about itself.
-pub(super) fn version(argv: &[&str]) -> String {
-    let mut command = Command::new(argv[0]);
-    match command.args(&argv[1..]).stdin(Stdio::null()).output() {
-        Ok(output) => {
-            let text = [output.stdout, output.stderr].concat();
-            let text = String::from_utf8_lossy(&text);
-            text.lines().next().unwrap_or("(says nothing)").to_owned()
-        }
-        Err(error) => format!("no {}: {error}", argv[0]),
-    }
-}
-
 /// Installs pychroot into a virtual environment under the target folder, once, and returns its path.
 ///
 /// # Errors
 /// Why it cannot be had.
-pub(super) fn pychroot() -> Result<PathBuf> {
-    let folder = super::cache().join("bench-venv");
+pub(crate) fn install() -> Result<PathBuf> {
+    let folder = cargo::target().join("bench-venv");
     let pychroot = folder.join("bin/pychroot");
     if works(&pychroot) {
         return Ok(pychroot);

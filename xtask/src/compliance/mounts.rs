@@ -1,0 +1,179 @@
+//! What is mounted, and what is left of it.
+
+use super::check::Check;
+
+pub(super) const CHECKS: &[Check] = &[
+    Check::same(
+        "the default mounts and their order",
+        r#"points=$("$P" "$R" cut -d" " -f5 /proc/self/mountinfo)
+echo "$points" | grep -xE '/(dev|proc|sys|etc/resolv.conf)'
+"$P" "$R" stat -f -c '%n %T' /proc /sys /dev/shm"#,
+        "?\n",
+    ),
+    Check::same(
+        "/dev comes with what is mounted there",
+        r#""$P" "$R" sh -c "ls /dev/pts/ptmx; test -c /dev/null; exit \$?""#,
+        "?\n",
+    ),
+    Check::same(
+        "names are resolved as on this machine",
+        r#""$P" "$R" cat /etc/resolv.conf | cmp - /etc/resolv.conf && echo the same"#,
+        "?\n",
+    ),
+    Check::same(
+        "/dev/shm is empty and for all",
+        r#""$P" "$R" sh -c "ls /dev/shm; touch /dev/shm/x; ls /dev/shm; stat -c %a /dev/shm""#,
+        "?\n",
+    ),
+    Check::same(
+        "/proc shows who is inside",
+        r#""$P" "$R" sh -c "test \$(ls -d /proc/[0-9]* | wc -l) -lt 10 && echo few""#,
+        "?\n",
+    ),
+    Check::same(
+        "missing mount points are made and removed",
+        r#"rmdir "$R/proc" "$R/sys"; "$P" "$R" test -e /proc/1 && echo mounted"#,
+        "?\n",
+    ),
+    Check::same(
+        "nested ones too",
+        r#""$P" -B "$D:/a/b/c" -B "$D/keep:/x/y" "$R" ls /a/b/c /x"#,
+        "?\n",
+    ),
+    Check::differ(
+        "a parent that was empty before",
+        r#"mkdir "$R/empty"; "$P" -B "$D:/empty/m" "$R" true; ls -d "$R/empty"; rmdir "$R/empty""#,
+        "?\n",
+        "?\n",
+        "only what was made is removed",
+    ),
+    Check::differ(
+        "a root that was empty before",
+        r#"mkdir -p a/b/c; "$P" a/b/c true 2>/dev/null; ls; rm -r a"#,
+        "?\n",
+        "?\n",
+        "only what was made is removed, and nothing above the root",
+    ),
+    Check::differ(
+        "a link to nowhere where resolv.conf belongs",
+        r#"rm "$R/etc/resolv.conf"; ln -s ../run/resolv.conf "$R/etc/resolv.conf"; "$P" "$R" true
+readlink "$R/etc/resolv.conf""#,
+        "?\n",
+        "?\n",
+        "only what was made is removed, and links are followed inside the root",
+    ),
+    Check::differ(
+        "the first of two instances ends",
+        r#"mkfifo f g h
+"$P" -B "$D:/m" "$R" sh -c 'echo >/m/f; read x </m/g' & first=$!
+read x <f
+"$P" -B "$D:/m" "$R" sh -c 'echo >/m/f; read x </m/h; ls /m/keep' & second=$!
+read x <f
+echo >g; wait $first; echo >h; wait $second
+rm f g h"#,
+        "?\n",
+        "?\n",
+        "a mount point is removed by its last user",
+    ),
+    Check::same(
+        "a bind can be written",
+        r#""$P" -B "$D:/m" "$R" touch /m/new; ls; rm -f new"#,
+        "?\n",
+    ),
+    Check::same(
+        "a read-only bind cannot",
+        r#""$P" --ro "$D:/m" "$R" touch /m/new; echo $?; "$P" --readonly "$D" "$R" touch "$D/new""#,
+        "?\n",
+    ),
+    Check::same(
+        "-R takes along what is mounted below, -B does not",
+        r#"mkdir s; unshare -m sh -c 'mount -t tmpfs t s; touch s/x; "$P" -B "$D:/m" "$R" ls /m/s; "$P" -R "$D:/m" "$R" ls /m/s'
+rmdir s"#,
+        "?\n",
+    ).as_root(),
+    Check::same(
+        "one source at several places",
+        r#""$P" -B "$D:/a" -B "$D:/b" -B "$D" "$R" ls /a /b "$D""#,
+        "?\n",
+    ),
+    Check::same(
+        "tmpfs at several places",
+        r#""$P" -B tmpfs:/tmp -B tmpfs:/m "$R" sh -c "touch /tmp/x /m/y; ls /tmp /m""#,
+        "?\n",
+    ),
+    Check::same(
+        "proc and sysfs",
+        r#""$P" -B proc:/p -B sysfs:/s "$R" ls -d /p/1/root /s/kernel"#,
+        "?\n",
+    ),
+    Check::same(
+        "the source in a variable",
+        r#"SRC=$D "$P" -B '$SRC' "$R" ls "$D""#,
+        "?\n",
+    ),
+    Check::differ(
+        "and its destination",
+        r#"SRC=$D "$P" -B '$SRC:/m' "$R" ls /m; "#,
+        "?\n",
+        "?\n",
+        "the destination counts with a variable too",
+    ),
+    Check::same(
+        "a variable that is not set",
+        r#""$P" -B '$NONE' "$R" true; echo $?; "$P" -R '$NONE:/m' "$R" true"#,
+        "?\n",
+    ),
+    Check::same(
+        "a source that does not exist",
+        r#""$P" -B /nonexistent "$R" true; echo $?; "$P" -R /nonexistent/./x/:/m "$R" true; echo $?; "$P" --ro none "$R" true"#,
+        "?\n",
+    ),
+    Check::same(
+        "a source relative to here",
+        r#""$P" -B keep "$R" ls /keep"#,
+        "?\n",
+    ),
+    Check::differ(
+        "no source",
+        r#""$P" -B "" "$R" true"#,
+        "?\n",
+        "?\n",
+        "it mounts the current directory over the root",
+    ),
+    Check::same(
+        "a default mount replaced",
+        r#""$P" -B /dev "$R" sh -c "ls /dev/pts | wc -l""#,
+        "?\n",
+    ).as_root(),
+    Check::same(
+        "none of the default mounts",
+        r#""$P" --no-mounts "$R" ls /dev /proc /sys"#,
+        "?\n",
+    ),
+    Check::differ(
+        "none but what is asked for",
+        r#""$P" --no-mounts -B "$D:/m" "$R" ls /m /proc"#,
+        "?\n",
+        "?\n",
+        "an explicit mount is kept",
+    ),
+    Check::same(
+        "an absolute link as the destination",
+        r#"ln -s /tmp "$R/l"; "$P" -B "$D:/l" "$R" ls /tmp; rm "$R/l""#,
+        "?\n",
+    ),
+    Check::differ(
+        "an absolute link on the way to it",
+        r#"mkdir out; ln -s "$D/out" "$R/l"; "$P" -B "$D:/l/m" "$R" ls /l/m; ls; rm "$R/l"; rm -rf out"#,
+        "?\n",
+        "?\n",
+        "links are followed inside the root",
+    ),
+    Check::differ(
+        "a link to nowhere as the destination",
+        r#"ln -s /none "$R/l"; "$P" -B "$D:/l" "$R" ls /none; readlink "$R/l"; rm -f "$R/l""#,
+        "?\n",
+        "?\n",
+        "links are followed inside the root, and only what was made is removed",
+    ),
+];
