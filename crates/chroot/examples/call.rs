@@ -7,7 +7,7 @@ use thither_chroot::{Chroot, Functions};
 fn nothing(_: ()) {}
 
 fn main() -> Result<(), Box<dyn Error>> {
-    Functions::new().add(nothing).serve();
+    Functions::new().register(nothing).serve();
     let mut args = std::env::args_os().skip(1);
     let root = args.next().ok_or("usage: call ROOT [TIMES]")?;
     let times = match args.next() {

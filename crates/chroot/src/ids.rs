@@ -120,7 +120,7 @@ fn run(program: &str, arguments: &[String]) -> io::Result<()> {
         let text = format!("{program} is not installed");
         return Err(io::Error::new(io::ErrorKind::NotFound, text));
     };
-    let output = Command::new(path).args(arguments).output()?;
+    let output = Command::new(path).args(arguments).env("LC_ALL", "C").output()?;
     match output.status.success() {
         true => Ok(()),
         false => {
@@ -135,6 +135,10 @@ fn run(program: &str, arguments: &[String]) -> io::Result<()> {
 pub(crate) fn hint(error: &io::Error) -> String {
     if error.to_string().ends_with("is not installed") {
         return "install it (Debian: the package uidmap), or run this as root".into();
+    }
+    // As it says itself, in English whatever the locale is here.
+    if error.to_string().contains("Cannot determine your user name") {
+        return "give the user a name in the passwd file, or run this as root".into();
     }
     "as root: `usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER`; or run this as root".into()
 }

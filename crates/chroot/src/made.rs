@@ -263,4 +263,23 @@ mod tests {
         let all = [other, text(&[header(BOOT), made(b"/ours")])].concat();
         assert_eq!(Entry::decode_all(&all, BOOT).unwrap().1, [made(b"/ours")]);
     }
+
+    #[test]
+    fn only_what_was_made_is_undone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("made");
+        let root = std::fs::File::open(folder.path()).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        let (identity, _) = Identity::of(std::fs::File::open(&path).unwrap()).unwrap();
+        let Identity { device, inode, born } = identity;
+        let undo = |identity| {
+            Entry::Made { path: "/made".into(), identity }.undo(root.as_fd()).unwrap();
+            path.exists()
+        };
+        assert!(undo(Identity { device: device + 1, ..identity }));
+        assert!(undo(Identity { inode: inode + 1, ..identity }));
+        // File systems use the number of an inode again once it is gone.
+        assert!(undo(Identity { born: born.wrapping_add(1), ..identity }));
+        assert!(!undo(identity));
+    }
 }

@@ -157,14 +157,15 @@ fn parts(path: &Path) -> impl Iterator<Item = &OsStr> {
 }
 
 /// What every root gets unless it is told otherwise, in this order: `/dev` with what is mounted below it, `proc` on
-/// `/proc`, `sysfs` on `/sys`, `tmpfs` on `/dev/shm`, and `/etc/resolv.conf`, if this machine has one.
+/// `/proc`, `sysfs` on `/sys`, `tmpfs` on `/dev/shm`, and `/etc/resolv.conf`, the last two if this machine has them.
 #[must_use]
 pub fn default_mounts() -> Vec<Mount> {
     vec![
         Mount::bind("/dev").recursive(),
         Mount::proc(),
         Mount::sysfs(),
-        Mount::tmpfs("/dev/shm"),
+        // In some containers /dev has none.
+        Mount::tmpfs("/dev/shm").optional(),
         Mount::bind("/etc/resolv.conf").optional(),
     ]
 }

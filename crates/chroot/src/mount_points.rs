@@ -219,6 +219,8 @@ fn parts(path: &Path) -> impl DoubleEndedIterator<Item = OsString> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     #[test]
@@ -239,5 +241,56 @@ mod tests {
         drop(second);
         assert!(!folder.path().join("made").exists());
         drop(forked);
+    }
+
+    #[test]
+    fn nobody_loses_what_he_uses_and_nothing_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let use_it = || {
+            let root = Root::open(folder.path(), "chroot:".into(), 0, true).unwrap();
+            let points = MountPoints::open(&root).unwrap();
+            if !exists(&root, "/made", true).unwrap() {
+                points.make(&root, "/made", true).unwrap();
+            }
+            std::thread::yield_now();
+            assert!(folder.path().join("made").exists());
+            drop(points);
+        };
+        for _ in 0..100 {
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| (0..10).for_each(|_| use_it()));
+                }
+            });
+            // A program that sweeps may have come before the last of them.
+            let gone = || std::fs::read_dir(folder.path()).unwrap().next().is_none();
+            testkit::wait_until(testkit::DEADLINE, "an empty root", gone);
+        }
+    }
+
+    #[test]
+    fn of_two_who_end_at_the_same_time_one_removes() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Root::open(folder.path(), "chroot:".into(), 0, true).unwrap();
+        for _ in 0..1000 {
+            let both = [(); 2].map(|()| MountPoints::open(&root).unwrap());
+            both[0].make(&root, "/made", true).unwrap();
+            let ready = AtomicUsize::new(0);
+            std::thread::scope(|scope| {
+                for points in both {
+                    let ready = &ready;
+                    scope.spawn(move || {
+                        ready.fetch_add(1, Ordering::SeqCst);
+                        // Whoever sleeps comes too late.
+                        while ready.load(Ordering::SeqCst) < 2 {
+                            std::hint::spin_loop();
+                        }
+                        drop(points);
+                    });
+                }
+            });
+            let gone = || !folder.path().join("made").exists();
+            testkit::wait_until(testkit::DEADLINE, "the end of what was made", gone);
+        }
     }
 }

@@ -174,12 +174,9 @@ impl PlannedOverlay {
         let stage = self.set_stage(lower, place).map_err(Failure::at(step::STAGE));
         rustix::process::umask(umask);
         let stage = stage?;
-        // The names of the layers are relative; so may be those of the sources of mounts, which come next.
-        let flags = OFlags::PATH | OFlags::CLOEXEC;
-        let before = openat(CWD, c".", flags, Mode::empty()).map_err(Failure::at(step::STAGE))?;
+        // The names of the layers are relative.
         rustix::process::fchdir(&stage).map_err(Failure::at(step::STAGE))?;
         let root = self.make_of_layers().map_err(Failure::at(step::OVERLAY))?;
-        rustix::process::fchdir(&before).map_err(Failure::at(step::STAGE))?;
         attach_at(root.as_fd(), stage.as_fd()).map_err(Failure::at(step::OVERLAY))?;
         for (index, path) in (0..).zip(&self.submounts) {
             let failure = |errno| Failure { step: step::SUBMOUNT, index, errno };

@@ -113,6 +113,11 @@ impl Chroot {
                 }
             },
         };
+        // Where we are may be elsewhere by the time it is mounted.
+        let path = path
+            .map(std::path::absolute)
+            .transpose()
+            .map_err(|source| self.failed(format!("mount {}", describe(mount)), source))?;
         let is_dir = match path.as_deref().map(std::fs::metadata) {
             None => true,
             Some(Ok(metadata)) => metadata.is_dir(),

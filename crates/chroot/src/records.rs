@@ -228,3 +228,22 @@ fn boot() -> io::Result<String> {
         .map_err(|error| io::Error::new(error.kind(), format!("{PATH}: {error}")))?;
     Ok(text.trim().to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_comes_too_late_leaves_the_next_record_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Root::open(folder.path(), "chroot:".into(), 0, true).unwrap();
+        let late = Record::open(&root).unwrap();
+        // As the last user did, between the end of our use and our look at whether we are the last.
+        fs::remove_file(&late.path).unwrap();
+        let next = Record::open(&root).unwrap();
+        late.leave(root.fd.as_fd());
+        assert!(next.path.exists());
+        next.leave(root.fd.as_fd());
+        assert!(!next.path.exists());
+    }
+}

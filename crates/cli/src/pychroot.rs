@@ -57,7 +57,7 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     let join = Interact { escape: false, ..Interact::default() };
     match interact(&root(&options), &command, &join) {
         Ok(ending) => run::exit_code(ending, &options.path.to_string_lossy()),
-        Err(error) => complain(&message(&error), hint(&error), FAILED),
+        Err(error) => complain(&message(&error, &program), hint(&error), FAILED),
     }
 }
 
@@ -115,10 +115,10 @@ fn complain(text: &str, hint: Option<&str>, code: u8) -> u8 {
     code
 }
 
-fn message(error: &Error) -> String {
+fn message(error: &Error, program: &OsStr) -> String {
     match error {
-        Error::Spawn { program, source, .. } => {
-            let program = repr(OsStr::new(program));
+        Error::Spawn { source, .. } => {
+            let program = repr(program);
             let errno = source.raw_os_error().unwrap_or_default();
             let text = source.to_string();
             let text = text.strip_suffix(&format!(" (os error {errno})")).unwrap_or(&text);

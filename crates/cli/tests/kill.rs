@@ -173,16 +173,16 @@ fn every_step_of_a_user() {
 #[test]
 fn a_file_system_that_cannot_rename_without_replacing() {
     let tested = tested!(Who::User);
-    for links in ["", "linkat:error=EPERM"] {
-        let inject = format!("inject={links}");
-        let mut options = vec!["-e", "trace=all", "-e", "inject=renameat2:error=EINVAL"];
-        if !links.is_empty() {
-            options.extend(["-e", &inject]);
-        }
+    // A file gets its name by a link, and where there are none it is made at once.
+    let linked = "\"resolv.conf\", 0) = 0";
+    let made = "\"resolv.conf\", O_WRONLY|O_CREAT|O_EXCL";
+    for (inject, sign) in [("trace=all", linked), ("inject=linkat:error=EPERM", made)] {
+        let options = ["-e", "inject=renameat2:error=EINVAL", "-e", "trace=all", "-e", inject];
         let output = tested.run(&tested.root, &options, &Marker::new());
         assert!(output.status.success(), "{output:?}");
         let log = fs::read_to_string(tested.log.path()).expect("strace's log");
         assert_eq!(log.matches("EINVAL (Invalid argument) (INJECTED)").count(), 4, "{log}");
+        assert!(log.contains(sign), "{sign}: {log}");
         assert_eq!(listing(tested.root.path()), tested.before);
         assert!(tested.records().is_empty());
     }

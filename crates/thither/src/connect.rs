@@ -107,6 +107,20 @@ impl ConnectError {
 
 /// The place of an address given as text.
 ///
+/// | options of every place | |
+/// |---|---|
+/// | `user=USER`, `dir=DIR`, `env=NAME[=VALUE]`, `clear-env` | what a [`Command`](crate::Command) is that says nothing else |
+///
+/// | options of `chroot:` | as of [`Chroot`](crate::chroot::Chroot) |
+/// |---|---|
+/// | `bind=`, `rbind=`, `ro-bind=SRC[:DEST]` | a mount by [`Mount::parse`](crate::chroot::Mount::parse); recursive; that and read-only |
+/// | `tmpfs=DEST` | an empty directory in memory |
+/// | `no-mounts` | none of the default mounts |
+/// | `hostname=FQDN`, `net=host`, `net=none`, `subids` | `hostname`, `network`, `ids` |
+/// | `overlay`, `overlay=DIR`, `read-only`, `skip-chdir` | the methods of these names |
+///
+/// Mounts and `env` may be repeated. A relative `SRC` or `overlay=DIR` is relative to the working directory of the moment.
+///
 /// # Errors
 /// [`ConnectError::Address`] for a bad text, else as [`Address::connect`].
 pub fn connect(address: impl AsRef<OsStr>) -> Result<Box<dyn Place>, ConnectError> {

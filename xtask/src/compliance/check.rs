@@ -28,8 +28,8 @@ pub(super) struct Check {
 /// What happens.
 #[derive(Clone, Copy)]
 enum How {
-    /// A script of sh(1), with the program `$P`, a root `$R` with busybox, and a folder `$D`, in which it starts and in
-    /// which there is a file `keep`.
+    /// A script of sh(1), with the program `$P`, a root `$R` with busybox, and a folder `$D`, in which it starts; there
+    /// and in `/tmp` of the root is a file `keep`.
     Script(&'static str),
     /// Lines and keys that are typed at the prompt of a shell with the same variables, and what the terminal shows
     /// after each. What comes of it is the shell's exit code, and a word if the terminal is not as it was.
@@ -100,7 +100,10 @@ impl Check {
         let failed = |error: std::io::Error| format!("{}: {error}", self.name);
         let root = BusyboxRoot::new()?;
         let folder = TempDir::with_prefix("compliance-").map_err(failed)?;
-        fs::write(folder.path().join("keep"), "").map_err(failed)?;
+        // pychroot removes folders that are empty after it, whoever made them: that is for the checks of it to show.
+        for folder in [folder.path(), &root.path().join("tmp")] {
+            fs::write(folder.join("keep"), "").map_err(failed)?;
+        }
         // The root is a user's own, as it would be.
         let owned = [root.path(), folder.path()];
         if who == Who::User && is_root() {

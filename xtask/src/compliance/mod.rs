@@ -10,8 +10,11 @@ mod places;
 mod life;
 mod terminal;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::thread;
 
 use testkit::{PublicCopy, as_user, is_root};
 
@@ -31,6 +34,8 @@ enum Who {
     Root,
     User,
 }
+
+const RESOLV_CONF: &str = "/etc/resolv.conf";
 
 /// Runs it.
 pub(crate) fn run(args: &[String]) -> Result<Verdict> {
@@ -66,15 +71,16 @@ pub(crate) fn run(args: &[String]) -> Result<Verdict> {
         println!("{}", peers::version(&[&path.to_string_lossy(), "--version"]));
         paths.push((tool, path));
     }
+    everyone.iter().try_for_each(|&who| can_run(who, &paths))?;
+    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|part| name.contains(part));
+    let todo: Vec<(Who, Check)> = everyone
+        .iter()
+        .flat_map(|&who| checks().map(move |check| (who, check)))
+        .filter(|(who, check)| check.is_for(*who) && is_wanted(check.name))
+        .collect();
     let mut tally = Tally::default();
-    for &who in everyone {
-        can_run(who, &paths)?;
-        for check in checks() {
-            let is_wanted = wanted.is_empty() || wanted.iter().any(|name| check.name.contains(name));
-            if is_wanted && check.is_for(who) {
-                tally.one(&check, who, &paths)?;
-            }
-        }
+    for ((who, check), seen) in todo.iter().zip(run_all(&todo, &paths)) {
+        tally.one(check, *who, &seen?);
     }
     let Tally { same, different, unexpected } = tally;
     println!("{same} the same, {different} different with a reason, {unexpected} unexpected");
@@ -89,6 +95,29 @@ fn checks() -> impl Iterator<Item = Check> {
     all.into_iter().flatten().copied()
 }
 
+/// What each tool says to a check.
+type Seen = Vec<(Tool, String)>;
+
+/// Runs the checks, several at a time, since each has its own folders and mostly waits.
+fn run_all(todo: &[(Who, Check)], paths: &[(Tool, PathBuf)]) -> Vec<Result<Seen>> {
+    let next = AtomicUsize::new(0);
+    let all: Vec<OnceLock<Result<Seen>>> = todo.iter().map(|_| OnceLock::new()).collect();
+    let work = || {
+        while let Some(index) = Some(next.fetch_add(1, Relaxed)).filter(|&index| index < todo.len()) {
+            let (who, check) = &todo[index];
+            let run = |(tool, path): &(Tool, PathBuf)| Ok((*tool, check.run(*tool, path, *who)?));
+            // Nobody else has this index.
+            let _ = all[index].set(paths.iter().map(run).collect());
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..2 * thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(work);
+        }
+    });
+    all.into_iter().filter_map(OnceLock::into_inner).collect()
+}
+
 /// How the checks went.
 #[derive(Default)]
 struct Tally {
@@ -98,11 +127,11 @@ struct Tally {
 }
 
 impl Tally {
-    /// Runs a check against each and prints its line.
-    fn one(&mut self, check: &Check, who: Who, paths: &[(Tool, PathBuf)]) -> Result<()> {
+    /// Prints the line of a check.
+    fn one(&mut self, check: &Check, who: Who, seen: &[(Tool, String)]) {
         let mut wrong = Vec::new();
-        for (tool, path) in paths {
-            let (seen, expected) = (check.run(*tool, path, who)?, check.expected(*tool));
+        for (tool, seen) in seen {
+            let expected = check.expected(*tool);
             if seen != expected {
                 wrong.push(format!("{tool:?} was to say\n{expected}but says\n{seen}"));
             }
@@ -121,12 +150,11 @@ impl Tally {
             Says::Differ { why, .. } => {
                 self.different += 1;
                 println!("{who}  {name}: DIFFERENT: {why}");
-                for (tool, _) in paths {
+                for (tool, _) in seen {
                     println!("      {tool:?}:\n{}", indented(check.expected(*tool)));
                 }
             }
         }
-        Ok(())
     }
 }
 
@@ -137,6 +165,9 @@ fn indented(text: &str) -> String {
 
 /// Whether this user can run these programs in namespaces at all; if not, why.
 fn can_run(who: Who, paths: &[(Tool, PathBuf)]) -> Result<()> {
+    if paths.iter().any(|(tool, _)| *tool == Tool::Pychroot) && !Path::new(RESOLV_CONF).exists() {
+        return Err(format!("cannot run here: pychroot needs {RESOLV_CONF}"));
+    }
     if who == Who::Root {
         return if is_root() { Ok(()) } else { Err("cannot run here: we are not root".into()) };
     }
@@ -181,14 +212,22 @@ mod tests {
     fn an_unexpected_outcome_counts() {
         let ls = [(Tool::Thither, PathBuf::from("ls"))];
         let who = if is_root() { Who::Root } else { Who::User };
-        let mut tally = Tally::default();
-        tally.one(&Check::same("x", "echo a", "| a\n"), who, &ls).unwrap();
-        tally.one(&Check::differ("x", "echo a", "| b\n", "| a\n", "why"), who, &ls).unwrap();
-        assert_eq!((tally.same, tally.different, tally.unexpected), (1, 1, 0));
-        tally.one(&Check::same("x", "echo a", "| b\n"), who, &ls).unwrap();
-        tally.one(&Check::differ("x", "echo a", "| a\n", "| b\n", "why"), who, &ls).unwrap();
-        tally.one(&Check::same("x", "exit 3", ""), who, &ls).unwrap();
-        tally.one(&Check::same("x", "touch $R/x", ""), who, &ls).unwrap();
-        assert_eq!(tally.unexpected, 4);
+        let tally = |check: Check| {
+            let mut tally = Tally::default();
+            for seen in run_all(&[(who, check)], &ls) {
+                tally.one(&check, who, &seen.unwrap());
+            }
+            [tally.same, tally.different, tally.unexpected]
+        };
+        assert_eq!(tally(Check::same("x", "echo a", "| a\n")), [1, 0, 0]);
+        assert_eq!(tally(Check::same("x", "echo a", "| b\n")), [0, 0, 1]);
+        assert_eq!(tally(Check::differ("x", "echo a", "| b\n", "| a\n", "why")), [0, 1, 0]);
+        assert_eq!(tally(Check::differ("x", "echo a", "| a\n", "| b\n", "why")), [0, 0, 1]);
+        for script in ["exit 3", "echo a >&2", "touch $R/x", "rmdir $R/proc", "kill -KILL $$"] {
+            assert_eq!(tally(Check::same("x", script, "")), [0, 0, 1], "{script}");
+        }
+        let left = Check::same("x", "sleep 1000 &", "left running: sleep 1000\n");
+        assert_eq!(tally(left), [1, 0, 0]);
+        assert_eq!(tally(Check::same("x", "sleep 1000", "it does not end\n")), [1, 0, 0]);
     }
 }

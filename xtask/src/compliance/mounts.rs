@@ -8,58 +8,96 @@ pub(super) const CHECKS: &[Check] = &[
         r#"points=$("$P" "$R" cut -d" " -f5 /proc/self/mountinfo)
 echo "$points" | grep -xE '/(dev|proc|sys|etc/resolv.conf)'
 "$P" "$R" stat -f -c '%n %T' /proc /sys /dev/shm"#,
-        "?\n",
+        "\
+| /dev
+| /proc
+| /sys
+| /etc/resolv.conf
+| /proc proc
+| /sys sysfs
+| /dev/shm tmpfs
+",
     ),
     Check::same(
         "/dev comes with what is mounted there",
         r#""$P" "$R" sh -c "ls /dev/pts/ptmx; test -c /dev/null; exit \$?""#,
-        "?\n",
+        "| /dev/pts/ptmx\n",
     ),
     Check::same(
         "names are resolved as on this machine",
         r#""$P" "$R" cat /etc/resolv.conf | cmp - /etc/resolv.conf && echo the same"#,
-        "?\n",
+        "| the same\n",
     ),
     Check::same(
         "/dev/shm is empty and for all",
         r#""$P" "$R" sh -c "ls /dev/shm; touch /dev/shm/x; ls /dev/shm; stat -c %a /dev/shm""#,
-        "?\n",
+        "\
+| x
+| 1777
+",
     ),
     Check::same(
         "/proc shows who is inside",
         r#""$P" "$R" sh -c "test \$(ls -d /proc/[0-9]* | wc -l) -lt 10 && echo few""#,
-        "?\n",
+        "| few\n",
     ),
     Check::same(
         "missing mount points are made and removed",
         r#"rmdir "$R/proc" "$R/sys"; "$P" "$R" test -e /proc/1 && echo mounted"#,
-        "?\n",
+        "\
+| mounted
+lost: $R/proc
+lost: $R/sys
+",
     ),
     Check::same(
         "nested ones too",
         r#""$P" -B "$D:/a/b/c" -B "$D/keep:/x/y" "$R" ls /a/b/c /x"#,
-        "?\n",
+        "\
+| /a/b/c:
+| keep
+| 
+| /x:
+| y
+",
     ),
     Check::differ(
         "a parent that was empty before",
         r#"mkdir "$R/empty"; "$P" -B "$D:/empty/m" "$R" true; ls -d "$R/empty"; rmdir "$R/empty""#,
-        "?\n",
-        "?\n",
+        "\
+ls: cannot access '$R/empty': No such file or directory
+rmdir: failed to remove '$R/empty': No such file or directory
+exit 1
+",
+        "| $R/empty\n",
         "only what was made is removed",
     ),
     Check::differ(
         "a root that was empty before",
         r#"mkdir -p a/b/c; "$P" a/b/c true 2>/dev/null; ls; rm -r a"#,
-        "?\n",
-        "?\n",
+        "\
+| keep
+rm: cannot remove 'a': No such file or directory
+exit 1
+",
+        "\
+| a
+| keep
+",
         "only what was made is removed, and nothing above the root",
     ),
     Check::differ(
         "a link to nowhere where resolv.conf belongs",
         r#"rm "$R/etc/resolv.conf"; ln -s ../run/resolv.conf "$R/etc/resolv.conf"; "$P" "$R" true
 readlink "$R/etc/resolv.conf""#,
-        "?\n",
-        "?\n",
+        "\
+exit 1
+lost: $R/etc/resolv.conf
+left: $R$R
+left: $R$R/run
+left: $R$R/run/resolv.conf
+",
+        "| ../run/resolv.conf\n",
         "only what was made is removed, and links are followed inside the root",
     ),
     Check::differ(
@@ -71,109 +109,192 @@ read x <f
 read x <f
 echo >g; wait $first; echo >h; wait $second
 rm f g h"#,
-        "?\n",
-        "?\n",
+        "ls: /m/keep: No such file or directory\n",
+        "\
+it does not end
+left: $R/m
+left: $D/f
+left: $D/g
+left: $D/h
+",
         "a mount point is removed by its last user",
     ),
     Check::same(
         "a bind can be written",
         r#""$P" -B "$D:/m" "$R" touch /m/new; ls; rm -f new"#,
-        "?\n",
+        "\
+| keep
+| new
+",
     ),
     Check::same(
         "a read-only bind cannot",
         r#""$P" --ro "$D:/m" "$R" touch /m/new; echo $?; "$P" --readonly "$D" "$R" touch "$D/new""#,
-        "?\n",
+        "\
+| 1
+touch: /m/new: Read-only file system
+touch: $D/new: Read-only file system
+exit 1
+",
     ),
     Check::same(
         "-R takes along what is mounted below, -B does not",
         r#"mkdir s; unshare -m sh -c 'mount -t tmpfs t s; touch s/x; "$P" -B "$D:/m" "$R" ls /m/s; "$P" -R "$D:/m" "$R" ls /m/s'
 rmdir s"#,
-        "?\n",
+        "| x\n",
     ).as_root(),
     Check::same(
         "one source at several places",
         r#""$P" -B "$D:/a" -B "$D:/b" -B "$D" "$R" ls /a /b "$D""#,
-        "?\n",
+        "\
+| /a:
+| keep
+| 
+| /b:
+| keep
+| 
+| $D:
+| keep
+",
     ),
     Check::same(
         "tmpfs at several places",
         r#""$P" -B tmpfs:/tmp -B tmpfs:/m "$R" sh -c "touch /tmp/x /m/y; ls /tmp /m""#,
-        "?\n",
+        "\
+| /m:
+| y
+| 
+| /tmp:
+| x
+",
     ),
     Check::same(
         "proc and sysfs",
-        r#""$P" -B proc:/p -B sysfs:/s "$R" ls -d /p/1/root /s/kernel"#,
-        "?\n",
+        r#""$P" -B proc:/p -B sysfs:/s "$R" ls -d /p/self /s/kernel"#,
+        "\
+| /p/self
+| /s/kernel
+",
     ),
     Check::same(
         "the source in a variable",
         r#"SRC=$D "$P" -B '$SRC' "$R" ls "$D""#,
-        "?\n",
+        "| keep\n",
     ),
     Check::differ(
         "and its destination",
         r#"SRC=$D "$P" -B '$SRC:/m' "$R" ls /m; "#,
-        "?\n",
-        "?\n",
+        "\
+ls: /m: No such file or directory
+exit 1
+",
+        "| keep\n",
         "the destination counts with a variable too",
     ),
     Check::same(
         "a variable that is not set",
         r#""$P" -B '$NONE' "$R" true; echo $?; "$P" -R '$NONE:/m' "$R" true"#,
-        "?\n",
+        "\
+| 1
+pychroot: error: cannot mount undefined environment variable: $NONE
+pychroot: error: cannot mount undefined environment variable: $NONE
+exit 1
+",
     ),
     Check::same(
         "a source that does not exist",
         r#""$P" -B /nonexistent "$R" true; echo $?; "$P" -R /nonexistent/./x/:/m "$R" true; echo $?; "$P" --ro none "$R" true"#,
-        "?\n",
+        "\
+| 1
+| 1
+pychroot: error: cannot bind mount from '/nonexistent': No such file or directory
+pychroot: error: cannot bind mount from '/nonexistent/x': No such file or directory
+pychroot: error: cannot bind mount from 'none': No such file or directory
+exit 1
+",
     ),
     Check::same(
         "a source relative to here",
         r#""$P" -B keep "$R" ls /keep"#,
-        "?\n",
+        "| /keep\n",
     ),
     Check::differ(
         "no source",
         r#""$P" -B "" "$R" true"#,
-        "?\n",
-        "?\n",
+        "\
+pychroot: error: failed to run command 'true': [Errno 2] No such file or directory: 'true'
+exit 1
+",
+        "\
+pychroot: error: cannot bind mount from '': No such file or directory
+exit 1
+",
         "it mounts the current directory over the root",
     ),
     Check::same(
         "a default mount replaced",
         r#""$P" -B /dev "$R" sh -c "ls /dev/pts | wc -l""#,
-        "?\n",
+        "| 0\n",
     ).as_root(),
     Check::same(
         "none of the default mounts",
         r#""$P" --no-mounts "$R" ls /dev /proc /sys"#,
-        "?\n",
+        "\
+| /dev:
+| 
+| /proc:
+| 
+| /sys:
+",
     ),
     Check::differ(
         "none but what is asked for",
         r#""$P" --no-mounts -B "$D:/m" "$R" ls /m /proc"#,
-        "?\n",
-        "?\n",
+        "\
+| /proc:
+ls: /m: No such file or directory
+exit 1
+",
+        "\
+| /m:
+| keep
+| 
+| /proc:
+",
         "an explicit mount is kept",
     ),
     Check::same(
         "an absolute link as the destination",
         r#"ln -s /tmp "$R/l"; "$P" -B "$D:/l" "$R" ls /tmp; rm "$R/l""#,
-        "?\n",
+        "| keep\n",
     ),
     Check::differ(
         "an absolute link on the way to it",
         r#"mkdir out; ln -s "$D/out" "$R/l"; "$P" -B "$D:/l/m" "$R" ls /l/m; ls; rm "$R/l"; rm -rf out"#,
-        "?\n",
-        "?\n",
+        "\
+| keep
+| out
+ls: /l/m: No such file or directory
+",
+        "\
+| keep
+| out
+| keep
+| out
+",
         "links are followed inside the root",
     ),
     Check::differ(
         "a link to nowhere as the destination",
         r#"ln -s /none "$R/l"; "$P" -B "$D:/l" "$R" ls /none; readlink "$R/l"; rm -f "$R/l""#,
-        "?\n",
-        "?\n",
+        "\
+| keep
+left: $R/none
+",
+        "\
+| keep
+| /none
+",
         "links are followed inside the root, and only what was made is removed",
     ),
 ];

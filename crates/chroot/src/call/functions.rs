@@ -32,9 +32,12 @@ pub struct Functions {
     entries: Vec<Entry>,
 }
 
+/// Decodes the arguments, runs the function, encodes its value.
+type Run = dyn Fn(&[u8]) -> Reply + Send + Sync;
+
 struct Entry {
     name: &'static str,
-    run: Box<dyn Fn(&[u8]) -> Reply + Send + Sync>,
+    run: Box<Run>,
 }
 
 /// What a process needs to know to run its function.
@@ -65,7 +68,7 @@ impl Functions {
     ///
     /// # Panics
     /// When another one has the same name, as two closures in one function do.
-    pub fn add<F, A, T>(mut self, function: F) -> Functions
+    pub fn register<F, A, T>(mut self, function: F) -> Functions
     where
         F: Fn(A) -> T + Send + Sync + 'static,
         A: DeserializeOwned,

@@ -12,7 +12,7 @@
 //! }
 //!
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     Functions::new().add(release).serve(); // first of all
+//!     Functions::new().register(release).serve(); // first of all
 //!
 //!     let text = Chroot::new("/srv/debian").call(release, "/etc/debian_version".to_owned())??;
 //!     assert_eq!(text, "13.1\n");

@@ -1,11 +1,11 @@
 //! What it is like inside.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::process::geteuid;
 use testkit::{BusyboxRoot, Marker, descriptors, skip};
-use thither_chroot::Chroot;
+use thither_chroot::{Chroot, Mount, Overlay};
 use thither_place::{Command, Exit, Place, Stream, WindowSize};
 
 use crate::{as_ordinary_user, busybox_root, line, only_root, output, printed, sh, spawn, wait};
@@ -273,4 +273,72 @@ fn pid_1_is_protected_from_root_of_a_user_namespace() {
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(stdout, "still here\n", "{stderr}");
     assert!(stderr.matches("Permission denied").count() >= 4, "{stderr}");
+}
+
+#[track_caller]
+fn check_start(place: &Chroot, expected: &str) {
+    let text = crate::printed_in(place, "echo $PWD; cd -P .; pwd");
+    assert_eq!(text, expected);
+}
+
+#[track_caller]
+fn check_skip_chdir() {
+    let root = busybox_root!();
+    let place = Chroot::new(root.path());
+    let stay = place.clone().skip_chdir(true);
+    std::env::set_current_dir(root.path().join("home/guest")).unwrap();
+    check_start(&place, "/\n/\n");
+    check_start(&stay, "/home/guest\n/home/guest\n");
+    check_start(&stay.clone().overlay(Overlay::Vanish), "/home/guest\n/home/guest\n");
+    // One that was asked for wins.
+    check_start(&stay.clone().dir("/etc"), "/etc\n/etc\n");
+    let output = crate::output_in(&stay, sh("pwd").dir("/tmp"));
+    assert_eq!(output.stdout, b"/tmp\n");
+    std::env::set_current_dir(root.path()).unwrap();
+    check_start(&stay, "/\n/\n");
+    check_start(&stay.clone().overlay(Overlay::Vanish), "/\n/\n");
+    // What was covered by a mount is not to be had.
+    std::env::set_current_dir(root.path().join("home")).unwrap();
+    let covered = stay.clone().mount(Mount::tmpfs("/home"));
+    assert_eq!(crate::printed_in(&covered, "cd -P .; pwd; ls"), "/home\n");
+    // Outside, by definition a hole.
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("outside"), "").unwrap();
+    std::env::set_current_dir(folder.path()).unwrap();
+    assert_eq!(crate::printed_in(&stay, "ls"), "outside\n");
+    assert_eq!(crate::printed_in(&stay.overlay(Overlay::Vanish), "ls"), "outside\n");
+    // A name that begins as the root's does not make it the root's.
+    let sibling = PathBuf::from(format!("{}-sibling", root.path().display()));
+    fs::create_dir(&sibling).unwrap();
+    std::env::set_current_dir(&sibling).unwrap();
+    let text = crate::printed_in(&place.clone().skip_chdir(true), "ls -id . | sed 's/^ *//'");
+    fs::remove_dir(&sibling).unwrap();
+    assert_ne!(
+        text.split(' ').next(),
+        crate::printed_in(&place, "ls -id / | sed 's/^ *//'").split(' ').next()
+    );
+}
+
+#[test]
+fn staying_where_the_caller_is() {
+    testkit::own_process!(|program| std::process::Command::new(program));
+    check_skip_chdir();
+}
+
+#[test]
+fn staying_where_a_user_is() {
+    as_ordinary_user!();
+    check_skip_chdir();
+}
+
+#[test]
+fn staying_in_this_machines_root() {
+    testkit::own_process!(|program| std::process::Command::new(program));
+    let folder = tempfile::tempdir_in("/tmp").unwrap();
+    std::env::set_current_dir(folder.path()).unwrap();
+    let place = Chroot::new("/").skip_chdir(true);
+    let path = folder.path().display();
+    check_start(&place, &format!("{path}\n{path}\n"));
+    std::env::set_current_dir("/").unwrap();
+    check_start(&place, "/\n/\n");
 }

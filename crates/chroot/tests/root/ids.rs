@@ -21,7 +21,7 @@ macro_rules! newuidmap {
     };
 }
 
-/// Makes `/etc/subuid` and `/etc/subgid` grant this; in the test's own mounts, so for nobody else.
+/// Makes `/etc/subuid` and `/etc/subgid` grant this to the user, who has a name, as newuidmap(1) asks for; in the test's own mounts, so for nobody else.
 macro_rules! granted {
     ($uids:literal, $gids:literal) => {
         concat!(
@@ -30,7 +30,9 @@ macro_rules! granted {
             " >/mnt/subuid; echo ",
             $gids,
             " >/mnt/subgid; chmod 644 /mnt/sub*
-            mount --bind /mnt/subuid /etc/subuid; mount --bind /mnt/subgid /etc/subgid;"
+            mount --bind /mnt/subuid /etc/subuid; mount --bind /mnt/subgid /etc/subgid
+            cp /etc/passwd /mnt/passwd; echo tester:x:12345:12345::/tmp:/bin/sh >>/mnt/passwd
+            mount --bind /mnt/passwd /etc/passwd;"
         )
     };
 }
@@ -62,7 +64,7 @@ fn subordinate_ones() {
 #[test]
 fn another_user_takes_them() {
     newuidmap!();
-    with_mounts!(user, granted!("12345:200000:65536", "12345:300000:65536"));
+    with_mounts!(user, granted!("tester:200000:65536", "tester:300000:65536"));
     let root = busybox_root!();
     let place = Chroot::new(root.path()).user("guest");
     let script = "id -u; id -g; id -G; echo $HOME; grep CapEff /proc/self/status; touch /tmp/mine";
@@ -90,7 +92,7 @@ fn groups_that_are_not_granted() {
     check_refused(
         &Chroot::new(root.path()).ids(Ids::Subordinate),
         expect![[r#"
-            cannot have more ids than yours in `chroot:ROOT`: /etc/subgid grants no ids to user 12345
+            cannot have more ids than yours in `chroot:ROOT`: /etc/subgid grants no ids to user 12345, tester
             hint: as root: `usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER`; or run this as root"#]],
     );
 }
@@ -126,6 +128,22 @@ fn without_newuidmap() {
         expect![[r#"
             cannot have more ids than yours in `chroot:ROOT`: newuidmap is not installed
             hint: install it (Debian: the package uidmap), or run this as root"#]],
+    );
+}
+
+#[test]
+fn one_without_a_name() {
+    newuidmap!();
+    with_mounts!(
+        user,
+        concat!(granted!("12345:200000:65536", "12345:300000:65536"), "umount /etc/passwd;")
+    );
+    let root = busybox_root!();
+    check_refused(
+        &Chroot::new(root.path()).ids(Ids::Subordinate),
+        expect![[r#"
+            cannot have more ids than yours in `chroot:ROOT`: newuidmap: Cannot determine your user name.
+            hint: give the user a name in the passwd file, or run this as root"#]],
     );
 }
 

@@ -137,17 +137,6 @@ fn what_was_replaced_meanwhile_stays() {
 }
 
 #[test]
-fn a_folder_in_the_same_place_with_the_same_number_stays() {
-    let root = busybox_root!().without(&["sys"]);
-    let process = waiting(&root);
-    // Many file systems use the number of an inode again at once.
-    fs::remove_dir(root.path().join("sys")).unwrap();
-    fs::create_dir(root.path().join("sys")).unwrap();
-    wait(process);
-    assert!(root.path().join("sys").exists(), "a folder of someone else was removed");
-}
-
-#[test]
 fn an_empty_root_stays_and_its_empty_parents() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("empty/root");

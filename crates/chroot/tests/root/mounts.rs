@@ -266,10 +266,8 @@ fn sources_that_are_missing(root: &BusyboxRoot) {
             "cannot mount `/etc/passwd/x` on `/x` in `chroot:ROOT`: Not a directory (os error 20)"
         ],
     );
-    check_refused(
-        &with(Mount::bind("").at("/x")),
-        expect!["cannot mount `` on `/x` in `chroot:ROOT`: No such file or directory (os error 2)"],
-    );
+    let empty = refusal(&with(Mount::bind("").at("/x")), sh(""));
+    assert!(empty.starts_with("cannot mount `` on `/x` in `chroot:ROOT`: "), "{empty}");
     for source in ["/no/such/source", "/etc/passwd/x"] {
         let place = with(Mount::bind(source).at("/x").optional());
         assert_eq!(printed_in(&place, "[ -e /x ] || ls -d /proc/self"), "/proc/self\n");
@@ -405,12 +403,18 @@ fn sources_in_the_environment() {
     assert_eq!(text, "file\n");
     let text = printed_in(&with(Mount::parse("$THITHER_SET:/srv/there")), "cat /srv/there/file");
     assert_eq!(text, "file\n");
-    check_refused(&with(Mount::parse("$THITHER_UNSET:/x")), expect![[r#"
+    check_refused(
+        &with(Mount::parse("$THITHER_UNSET:/x")),
+        expect![[r#"
         cannot mount `$THITHER_UNSET` on `/x` in `chroot:ROOT`: the variable is not set here
-        hint: set it, or make the mount optional"#]]);
-    check_refused(&with(Mount::parse("$THITHER_EMPTY")), expect![[r#"
+        hint: set it, or make the mount optional"#]],
+    );
+    check_refused(
+        &with(Mount::parse("$THITHER_EMPTY")),
+        expect![[r#"
         cannot mount `$THITHER_EMPTY` in `chroot:ROOT`: the variable is not set here
-        hint: set it, or make the mount optional"#]]);
+        hint: set it, or make the mount optional"#]],
+    );
     for text in ["$THITHER_UNSET:/x", "$THITHER_EMPTY:/x"] {
         let place = with(Mount::parse(text).optional());
         assert_eq!(printed_in(&place, "[ -e /x ] || echo none"), "none\n");

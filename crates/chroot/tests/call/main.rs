@@ -1,9 +1,12 @@
 //! Functions of this program that run in a root. The main function is ours, as callers have to have it.
 
+mod functions;
+
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use functions::*;
 use libtest_mimic::{Arguments, Trial};
 use testkit::BusyboxRoot;
 use thither_chroot::{CallError, Chroot, Functions, Mount, Overlay};
@@ -20,20 +23,20 @@ macro_rules! tests {
 
 fn main() {
     Functions::new()
-        .add(add)
-        .add(look)
-        .add(odd_values)
-        .add(fails)
-        .add(panics)
-        .add(ends)
-        .add(says)
-        .add(write)
-        .add(leaves_a_daemon)
-        .add(descriptors)
-        .add(overwrites_its_program)
-        .add(many_bytes)
-        .add(unspeakable)
-        .add(threads)
+        .register(add)
+        .register(look)
+        .register(odd_values)
+        .register(fails)
+        .register(panics)
+        .register(ends)
+        .register(says)
+        .register(write)
+        .register(leaves_a_daemon)
+        .register(descriptors)
+        .register(overwrites_its_program)
+        .register(many_bytes)
+        .register(unspeakable)
+        .register(threads)
         .serve();
     let tests = tests![
         values_come_back,
@@ -58,75 +61,11 @@ fn main() {
         closures_of_an_ordinary_user,
         a_closure_beside_threads,
         an_argument_alone_runs_nothing,
+        a_program_with_more_rights_takes_no_calls,
         an_overlay_and_mounts,
         the_working_directory_kept,
     ];
     libtest_mimic::run(&Arguments::from_args(), tests).exit();
-}
-
-fn add((a, b): (i64, i64)) -> i64 {
-    a + b
-}
-
-fn look(path: PathBuf) -> Vec<String> {
-    let names = fs::read_dir(path).expect("a folder");
-    let mut names: Vec<String> =
-        names.map(|entry| entry.expect("an entry").file_name().into_string().unwrap()).collect();
-    names.sort();
-    names
-}
-
-type Odd = (BTreeMap<(u8, i128), Option<f64>>, Vec<u8>, char, Result<(), String>);
-
-fn odd_values(odd: Odd) -> Odd {
-    odd
-}
-
-fn fails(path: PathBuf) -> Result<(), (i32, String)> {
-    fs::read(path).map(drop).map_err(|error| (error.raw_os_error().unwrap_or(0), error.to_string()))
-}
-
-fn panics(what: String) -> i32 {
-    panic!("it was {what}\x1b[31m");
-}
-
-fn ends(code: i32) {
-    if code < 0 {
-        rustix::process::kill_process(
-            rustix::process::getpid(),
-            rustix::process::Signal::from_named_raw(-code).unwrap(),
-        )
-        .unwrap();
-    }
-    #[expect(clippy::disallowed_methods, reason = "that is what it is about")]
-    std::process::exit(code);
-}
-
-fn says(text: String) {
-    print!("{text}");
-}
-
-fn write((path, text): (PathBuf, String)) -> std::result::Result<(), String> {
-    fs::write(path, text).map_err(|error| error.to_string())
-}
-
-fn leaves_a_daemon(_: ()) {
-    drop(std::process::Command::new("/bin/sleep").arg("1000").spawn().expect("a child"));
-}
-
-fn descriptors(_: ()) -> Vec<(String, String)> {
-    let link = |name: &str| fs::read_link(format!("/proc/self/fd/{name}")).unwrap_or_default();
-    let names = look("/proc/self/fd".into());
-    names.into_iter().map(|name| (link(&name).display().to_string(), name)).collect()
-}
-
-/// Holds on to its program, becomes another one, and tries then.
-fn overwrites_its_program(_: ()) {
-    use std::os::unix::process::CommandExt;
-    let script = "exec 3</proc/self/fd/0; (: >>/proc/self/fd/3) 2>/tmp/said; exit 9";
-    let program = fs::File::open("/proc/self/exe").unwrap();
-    let error = std::process::Command::new("/bin/sh").args(["-c", script]).stdin(program).exec();
-    panic!("{error}");
 }
 
 /// What it is told.
@@ -134,36 +73,6 @@ fn overwritten(root: &Path) -> String {
     let error = Chroot::new(root).call(overwrites_its_program, ()).unwrap_err().to_string();
     assert!(error.ends_with("ended without a value: exit code 9"), "{error}");
     fs::read_to_string(root.join("tmp/said")).unwrap()
-}
-
-fn many_bytes(count: usize) -> Vec<u8> {
-    (0..count).map(|n| n as u8).collect()
-}
-
-/// Whose encoding fails.
-#[derive(Debug)]
-struct Unspeakable;
-
-impl serde::Serialize for Unspeakable {
-    fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
-        Err(serde::ser::Error::custom("no words"))
-    }
-}
-
-impl<'de> serde::Deserialize<'de> for Unspeakable {
-    fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
-        Err(serde::de::Error::custom("no ears"))
-    }
-}
-
-fn unspeakable(_: ()) -> Unspeakable {
-    Unspeakable
-}
-
-/// Threads can be started inside.
-fn threads(count: u32) -> u32 {
-    let threads: Vec<_> = (0..count).map(|n| std::thread::spawn(move || n)).collect();
-    threads.into_iter().map(|thread| thread.join().unwrap()).sum()
 }
 
 macro_rules! busybox_root {
@@ -222,17 +131,20 @@ fn errors_and_panics_come_back() {
     let error = chroot.call(panics, "me".to_owned()).unwrap_err();
     assert!(matches!(error, CallError::Panicked { .. }));
     let text = error.to_string();
-    assert!(text.starts_with("`call::panics` panicked: it was me\\u{1b}[31m (at "), "{text}");
-    assert!(text.contains("call.rs:"), "{text}");
+    assert!(
+        text.starts_with("`call::functions::panics` panicked: it was me\\u{1b}[31m (at "),
+        "{text}"
+    );
+    assert!(text.contains("functions.rs:"), "{text}");
 }
 
 fn an_end_without_a_value() {
     let root = busybox_root!();
     let chroot = Chroot::new(root.path());
     let text = |code| chroot.call(ends, code).unwrap_err().to_string();
-    assert_eq!(text(7), "`call::ends` ended without a value: exit code 7");
-    assert_eq!(text(0), "`call::ends` ended without a value: exit code 0");
-    assert_eq!(text(-9), "`call::ends` ended without a value: signal 9");
+    assert_eq!(text(7), "`call::functions::ends` ended without a value: exit code 7");
+    assert_eq!(text(0), "`call::functions::ends` ended without a value: exit code 0");
+    assert_eq!(text(-9), "`call::functions::ends` ended without a value: signal 9");
 }
 
 fn streams_are_ours() {
@@ -343,7 +255,7 @@ fn large_values() {
 fn values_that_cannot_be_encoded() {
     let root = busybox_root!();
     let error = Chroot::new(root.path()).call(unspeakable, ()).unwrap_err();
-    assert_eq!(error.to_string(), "cannot encode the value of `call::unspeakable`");
+    assert_eq!(error.to_string(), "cannot encode the value of `call::functions::unspeakable`");
     assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "no words");
 }
 
@@ -352,7 +264,7 @@ fn unregistered() {
     let error = Chroot::new("/").call(stranger, ()).unwrap_err();
     assert_eq!(error.to_string(), "the function `call::unregistered::stranger` is not registered");
     assert!(error.hint().unwrap().contains("add it to `Functions`"));
-    let twice = std::panic::catch_unwind(|| Functions::new().add(add).add(add));
+    let twice = std::panic::catch_unwind(|| Functions::new().register(add).register(add));
     assert!(twice.is_err());
 }
 
@@ -387,7 +299,7 @@ fn as_an_ordinary_user() {
     assert_eq!(chroot.call(add, (2, 40)).unwrap(), 42);
     let said = overwritten(root.path());
     assert!(said.contains("Text file busy"), "{said}");
-    assert_eq!(chroot.call(write, ("/etc/x".into(), "text".into())).unwrap().is_ok(), true);
+    assert_eq!(chroot.call(write, ("/etc/x".into(), "text".into())).unwrap(), Ok(()));
 }
 
 fn as_an_ordinary_user_replaced() {
@@ -404,7 +316,7 @@ fn check_closures() {
     let root = busybox_root!();
     fs::write(root.path().join("tmp/x"), "inside").unwrap();
     let chroot = Chroot::new(root.path());
-    let captured = vec![1, 2, 3];
+    let captured = [1, 2, 3];
     let mut changed = 0;
     let text = chroot
         .call_forked(|| {
@@ -446,12 +358,31 @@ fn a_closure_beside_threads() {
 
 fn an_argument_alone_runs_nothing() {
     // As somebody might type it: no such descriptors, so it is an argument like any.
-    for numbers in ["", "3", "70,71", "0,1", "70,70", "x,y", "3,4,5,6"] {
-        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
-        command.arg(format!("--thither-call={numbers}"));
-        let output = command.output().unwrap();
+    for numbers in ["", "3", "70,71", "0,1", "3,3", "x,y", "3,4,3", "3,4,5,6"] {
+        let mut command = std::process::Command::new("sh");
+        let script = "exec 3</dev/null 4</; exec \"$0\" --thither-call=$1";
+        let program = std::env::current_exe().unwrap();
+        let output = command.args(["-c", script]).arg(program).arg(numbers).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(said.contains("unexpected argument"), "{numbers}: {output:?}");
+    }
+}
+
+fn a_program_with_more_rights_takes_no_calls() {
+    use std::os::unix::fs::PermissionsExt;
+    if !testkit::is_root() {
+        testkit::skip!("only root can make a program that makes others root");
+    }
+    let copy = testkit::PublicCopy::of(std::env::current_exe().unwrap()).unwrap();
+    for (mode, is_taken) in [(0o755, true), (0o4755, false)] {
+        fs::set_permissions(copy.path(), fs::Permissions::from_mode(mode)).unwrap();
+        let mut command = std::process::Command::new("sh");
+        let script = "exec 3</dev/null 4</; exec \"$0\" --thither-call=3,4";
+        command.args(["-c", script]).arg(copy.path()).current_dir("/");
+        let output = testkit::as_user(&mut command).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(said.contains("unexpected argument"), !is_taken, "{mode:o}: {output:?}");
+        assert_eq!(output.status.code() == Some(125), is_taken, "{mode:o}: {output:?}");
     }
 }
 
