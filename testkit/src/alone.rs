@@ -61,7 +61,7 @@ pub fn rerun(here: &str, command: impl FnOnce(&Path) -> Command) -> bool {
     let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let said = || fs::read_to_string(&log).unwrap_or_default();
     let waited = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        wait_until(DEADLINE * 6, test, || child.try_wait().expect("our child").is_some());
+        wait_until(DEADLINE * 20, test, || child.try_wait().expect("our child").is_some());
     }));
     if waited.is_err() {
         let _ = child.kill();

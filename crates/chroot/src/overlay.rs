@@ -20,7 +20,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
@@ -29,8 +29,8 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag,
-    fsconfig_set_string, fsmount, fsopen,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, UnmountFlags, fsconfig_create, fsconfig_set_flag,
+    fsconfig_set_string, fsmount, fsopen, unmount,
 };
 use thither_place::error::quoted;
 use thither_place::launch::{Failure, c_string};
@@ -102,10 +102,12 @@ impl Kept {
         }
     }
 
-    /// Refuses a directory in the root, where the overlay would show what it is made of; and takes back what was made
-    /// there.
+    /// Refuses a directory in the root, as the kernel does, unless it is on another file system; and takes back what was
+    /// made there.
     fn check_outside(&self, root: &Path) -> io::Result<()> {
-        if !self.path.starts_with(root) {
+        let same_device =
+            fs::metadata(&self.path)?.dev() == fs::metadata(root).map_or(0, |root| root.dev());
+        if !(self.path.starts_with(root) && same_device) {
             return Ok(());
         }
         for folder in self.made.iter().rev() {
@@ -160,7 +162,7 @@ impl PlannedOverlay {
         });
     }
 
-    /// Makes it of the tree of the root, on the stage that is attached at `place`, and gives the new root.
+    /// Makes it of the tree of the root, attaches it at `place`, and gives it.
     ///
     /// # Errors
     /// The step that failed.
@@ -177,10 +179,13 @@ impl PlannedOverlay {
         // The names of the layers are relative.
         rustix::process::fchdir(&stage).map_err(Failure::at(step::STAGE))?;
         let root = self.make_of_layers().map_err(Failure::at(step::OVERLAY))?;
-        attach_at(root.as_fd(), stage.as_fd()).map_err(Failure::at(step::OVERLAY))?;
+        // The overlay has its layers now. The stage must go: where the place is this machine's own `/`, it would lie on
+        // what `pivot_root` puts away, be taken off in its stead, and leave a way back.
+        clear(place).map_err(Failure::at(step::STAGE))?;
+        attach_at(root.as_fd(), place).map_err(Failure::at(step::OVERLAY))?;
         for (index, path) in (0..).zip(&self.submounts) {
             let failure = |errno| Failure { step: step::SUBMOUNT, index, errno };
-            bind_again(lower, root.as_fd(), path).map_err(failure)?;
+            bind_again(place, root.as_fd(), path).map_err(failure)?;
         }
         if self.read_only {
             set_read_only(root.as_fd(), true).map_err(Failure::at(step::READ_ONLY))?;
@@ -233,12 +238,19 @@ impl PlannedOverlay {
     }
 }
 
+/// Takes off what lies on a place.
+fn clear(place: BorrowedFd<'_>) -> rustix::io::Result<()> {
+    rustix::process::fchdir(place)?;
+    unmount(c".", UnmountFlags::DETACH)
+}
+
+/// Binds what is mounted at a path below `place`, under all that lies on that itself.
 fn bind_again(
-    lower: BorrowedFd<'_>,
+    place: BorrowedFd<'_>,
     root: BorrowedFd<'_>,
     path: &CString,
 ) -> rustix::io::Result<()> {
-    let there = open_in_root(lower, path.as_c_str(), OFlags::PATH)?;
+    let there = open_in_root(place, path.as_c_str(), OFlags::PATH)?;
     let tree = clone_tree(there.as_fd(), c"", true)?;
     set_read_only(tree.as_fd(), true)?;
     let destination = open_in_root(root, path.as_c_str(), OFlags::PATH)?;

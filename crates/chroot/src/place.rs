@@ -70,7 +70,7 @@ impl Chroot {
     }
 
     fn open_root(&self, uid: u32) -> Result<Root> {
-        Root::open(&self.root, self.address(), uid, !self.skip_chdir).map_err(|source| {
+        Root::open(&self.root, self.address(), uid).map_err(|source| {
             let hint = match source.kind() {
                 io::ErrorKind::NotFound => Some("name a directory that holds a root file system"),
                 io::ErrorKind::NotADirectory => {
@@ -101,7 +101,8 @@ impl Chroot {
             capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN));
         let uid = if privileged { rustix::process::geteuid().as_raw() } else { 0 };
         tracing::debug!(root = ?self.root, user_namespace = !privileged, "enter the root");
-        let root = self.open_root(uid)?;
+        let mut root = self.open_root(uid)?;
+        let start = self.start(&mut root)?;
         let names = self.hostname.as_deref().map(Names::parse).transpose().map_err(|source| {
             let name = self.hostname.as_deref().unwrap_or_default();
             self.failed(format!("set the host name {}", quoted(name)), source)
@@ -117,7 +118,6 @@ impl Chroot {
             .then(SubordinateMaps::of_caller)
             .transpose()
             .map_err(|source| self.ids_error(source, &resolved))?;
-        let start = self.start(&root)?;
         let kept = match &self.overlay {
             Some(Overlay::Keep(dir)) => Some(Kept::open(dir).map_err(|source| {
                 self.failed(format!("keep what is written in {}", quoted(dir)), source)
@@ -158,7 +158,7 @@ impl Chroot {
     }
 
     /// Where commands start that name no directory.
-    fn start(&self, root: &Root) -> Result<Start> {
+    fn start(&self, root: &mut Root) -> Result<Start> {
         if !self.skip_chdir {
             return Ok(Start::Root);
         }
@@ -166,11 +166,13 @@ impl Chroot {
         if let Ok(dir) = std::env::current_dir()
             && let Ok(inside) = dir.strip_prefix(&root.path)
         {
+            root.start.push(inside);
             let inside = if inside == Path::new("") { Path::new(".") } else { inside };
             return Ok(Start::Inside(
                 c_string("directory", relative(inside.as_os_str())).map_err(failed)?,
             ));
         }
+        root.start = ".".into();
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let dir: rustix::io::Result<OwnedFd> = rustix::fs::open(c".", flags, Mode::empty());
         Ok(Start::Outside(dir.map_err(|errno| failed(errno.into()))?))

@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn who_comes_too_late_leaves_the_next_record_alone() {
         let folder = tempfile::tempdir().unwrap();
-        let root = Root::open(folder.path(), "chroot:".into(), 0, true).unwrap();
+        let root = Root::open(folder.path(), "chroot:".into(), 0).unwrap();
         let late = Record::open(&root).unwrap();
         // As the last user did, between the end of our use and our look at whether we are the last.
         fs::remove_file(&late.path).unwrap();

@@ -21,8 +21,8 @@ pub(crate) struct Root {
     pub(crate) fd: OwnedFd,
     place: String,
     uid: u32,
-    /// Whether commands start in `/`, and not where the caller is.
-    start_in_root: bool,
+    /// Where commands start, as they see it; relative if that is outside.
+    pub(crate) start: PathBuf,
 }
 
 impl Root {
@@ -30,16 +30,11 @@ impl Root {
     ///
     /// # Errors
     /// As `realpath(3)` and `open(2)`; `NotADirectory` for a file.
-    pub(crate) fn open(
-        path: &Path,
-        place: String,
-        uid: u32,
-        start_in_root: bool,
-    ) -> io::Result<Root> {
+    pub(crate) fn open(path: &Path, place: String, uid: u32) -> io::Result<Root> {
         let path = fs::canonicalize(path)?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(&path, flags, Mode::empty())?;
-        Ok(Root { path, fd, place, uid, start_in_root })
+        Ok(Root { path, fd, place, uid, start: "/".into() })
     }
 
     /// Opens a path of the root.
@@ -140,7 +135,7 @@ impl Files for Root {
     }
 
     fn start(&self) -> Option<&Path> {
-        self.start_in_root.then_some(Path::new("/"))
+        Some(&self.start)
     }
 }
 

@@ -7,10 +7,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 use testkit::{
-    BusyboxRoot, Marker, PublicCopy, Who, find_program, own_records, skip, within_deadline,
+    BusyboxRoot, DEADLINE, Marker, PublicCopy, Who, find_program, own_records, skip, wait_until,
+    within_deadline,
 };
 
 const MOUNT_POINTS: [&str; 4] = ["proc", "sys", "dev", "etc/resolv.conf"];
@@ -35,6 +37,11 @@ impl Tested {
 
     /// A run of `true` in a root, under strace with these options if there are any.
     fn run(&self, root: &BusyboxRoot, strace: &[&str], marker: &Marker) -> Output {
+        let mut command = self.command(root, strace, marker);
+        within_deadline("a run", move || command.output()).expect("strace or the program")
+    }
+
+    fn command(&self, root: &BusyboxRoot, strace: &[&str], marker: &Marker) -> Command {
         let mut command = match strace {
             [] => Command::new(self.program.path()),
             options => {
@@ -48,7 +55,7 @@ impl Tested {
         command.arg("run").arg(format!("chroot:{}", root.path().display())).arg("true");
         command.env_clear().env("PATH", "/usr/bin:/bin").env("XDG_RUNTIME_DIR", runtime);
         marker.mark(&mut command).current_dir("/").stdin(Stdio::null());
-        within_deadline("a run", move || command.output()).expect("strace or the program")
+        command
     }
 
     /// Nothing is left but what was there, once another run has swept.
@@ -70,11 +77,16 @@ impl Tested {
         if folder.exists() { listing(&folder) } else { Vec::new() }
     }
 
+    /// What strace said of the last run.
+    fn log(&self) -> String {
+        fs::read_to_string(self.log.path()).expect("strace's log")
+    }
+
     /// How often a run comes to each system call, at most in one of its processes.
     fn calls(&self) -> BTreeMap<String, usize> {
         let output = self.run(&self.root, &["-e", "trace=all"], &Marker::new());
         assert!(output.status.success(), "{output:?}");
-        let log = fs::read_to_string(self.log.path()).expect("strace's log");
+        let log = self.log();
         let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
         for line in log.lines() {
             let Some((pid, rest)) = line.split_once(' ') else { continue };
@@ -143,7 +155,7 @@ fn check_every_step(tested: &Tested) {
             let output =
                 tested.run(&tested.root, &["-e", &format!("trace={name}"), "-e", &inject], &marker);
             marker.assert_gone();
-            let log = fs::read_to_string(tested.log.path()).expect("strace's log");
+            let log = tested.log();
             runs += 1;
             missed += usize::from(!log.contains("killed by SIGKILL") && output.status.success());
             left += usize::from(listing(tested.root.path()) != tested.before);
@@ -180,10 +192,38 @@ fn a_file_system_that_cannot_rename_without_replacing() {
         let options = ["-e", "inject=renameat2:error=EINVAL", "-e", "trace=all", "-e", inject];
         let output = tested.run(&tested.root, &options, &Marker::new());
         assert!(output.status.success(), "{output:?}");
-        let log = fs::read_to_string(tested.log.path()).expect("strace's log");
+        let log = tested.log();
         assert_eq!(log.matches("EINVAL (Invalid argument) (INJECTED)").count(), 4, "{log}");
         assert!(log.contains(sign), "{sign}: {log}");
         assert_eq!(listing(tested.root.path()), tested.before);
         assert!(tested.records().is_empty());
     }
+}
+
+/// Processes that are killed at the end, also of a test that fails: what is stopped does not end by itself.
+struct Stopped(Marker, Child);
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        let _killed = self.0.survivors(Duration::ZERO);
+        let _ = self.1.wait();
+    }
+}
+
+/// Nobody waits without end for one that is stopped while it removes its mount points.
+#[test]
+fn a_stop_while_mount_points_are_removed() {
+    let tested = tested!(Who::User);
+    let marker = Marker::new();
+    let options = ["-e", "trace=unlinkat", "-e", "inject=unlinkat:signal=STOP:when=1"];
+    let child = tested.command(&tested.root, &options, &marker).spawn().expect("strace");
+    let stopped = Stopped(marker, child);
+    wait_until(DEADLINE, "a stop", || tested.log().contains("--- stopped by SIGSTOP ---"));
+    let other = tested.run(&tested.other, &[], &Marker::new());
+    assert!(other.status.success(), "{other:?}");
+    // Whether it can do without a record depends on what is still there.
+    tested.run(&tested.root, &[], &Marker::new());
+    assert_ne!(listing(tested.root.path()), tested.before, "it was stopped too late");
+    drop(stopped);
+    tested.check_swept(&tested.other, "a stop");
 }

@@ -18,6 +18,7 @@ use crate::{
 as_both! {
     nothing_reaches_the_root,
     what_is_kept_is_there_the_next_time,
+    a_directory_that_is_made_again_is_empty,
     one_command_at_a_time,
     a_directory_in_the_root,
     a_directory_that_cannot_be_made,
@@ -89,6 +90,16 @@ fn what_is_kept_is_there_the_next_time(root: &BusyboxRoot) {
     // Elsewhere, the root is what it was.
     assert_eq!(printed_in(&vanishing(root), "ls -d /new /root 2>&- || :"), "/root\n");
     assert_untouched(root.path(), &before);
+}
+
+/// For which the kernel sets a mark that an ordinary user may not set by its usual name.
+fn a_directory_that_is_made_again_is_empty(root: &BusyboxRoot) {
+    let folder = tempfile::tempdir().unwrap();
+    let place = keeping(root, folder.path());
+    let script = "rm -r /home && mkdir /home && ls -A /home";
+    assert_eq!(printed_in(&place, script), "");
+    assert_eq!(printed_in(&place, "ls -A /home"), "");
+    assert_eq!(printed_in(&vanishing(root), "ls /home"), "guest\n");
 }
 
 fn one_command_at_a_time(root: &BusyboxRoot) {
@@ -420,4 +431,21 @@ fn a_killed_one_leaves_nothing() {
 fn a_killed_one_of_a_user_leaves_nothing() {
     only_root!();
     check_killed(true);
+}
+
+#[test]
+fn nothing_lies_under_or_over_the_new_root() {
+    only_root!();
+    // Where the root is this machine's own, a forgotten mount on `/` would be a way back to it.
+    let script = "awk '$5 == \"/\"' /proc/self/mountinfo | wc -l";
+    for overlay in [None, Some(Overlay::Vanish)] {
+        for root in ["/", busybox_root!().path().to_str().unwrap()] {
+            let mut place = Chroot::new(root);
+            if let Some(overlay) = &overlay {
+                place = place.overlay(overlay.clone());
+            }
+            let output = place.command("sh").args(["-c", script]).output().unwrap();
+            assert_eq!(String::from_utf8_lossy(&output.stdout), "1\n", "{root} {overlay:?}");
+        }
+    }
 }

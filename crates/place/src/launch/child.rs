@@ -5,11 +5,12 @@
 //! had locked (the allocator, stdio) stays locked for ever. So nothing here allocates, locks, logs, panics or
 //! returns to the caller's frames; errors travel as numbers.
 
-use std::ffi::c_void;
+use std::ffi::{CStr, c_void};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
 use rustix::process::{
     Pid, Signal, WaitIdOptions, WaitOptions, kill_process, kill_process_group, wait,
@@ -193,7 +194,7 @@ fn fork_function(
         0 => {
             let _no_unwind = NoUnwind;
             drop(ours);
-            if let Err(failure) = prepare(exec, streams) {
+            if let Err(failure) = prepare(exec, streams, Others::KeptUntilExec) {
                 let _ = rustix::io::write(&theirs, &failure.encode());
                 exit(127);
             }
@@ -244,13 +245,21 @@ fn reset_handlers() {
 
 /// Becomes the command. Returns only if that failed.
 fn command(exec: &Exec, streams: ChildStreams<'_>) -> Failure {
-    match prepare(exec, streams) {
+    match prepare(exec, streams, Others::Closed) {
         Ok(()) => execute(exec),
         Err(failure) => failure,
     }
 }
 
-fn prepare(exec: &Exec, streams: ChildStreams<'_>) -> Result<(), Failure> {
+/// What becomes of the descriptors that are not the command's.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Others {
+    Closed,
+    /// A function has captured some of them.
+    KeptUntilExec,
+}
+
+fn prepare(exec: &Exec, streams: ChildStreams<'_>, others: Others) -> Result<(), Failure> {
     match streams {
         ChildStreams::Terminal(follower) => {
             // A process group of its own in the foreground, its parent the session's leader: so ^Z stops it
@@ -263,8 +272,10 @@ fn prepare(exec: &Exec, streams: ChildStreams<'_>) -> Result<(), Failure> {
         }
         ChildStreams::Separate(sources) => redirect(sources.map(|fd| fd.map(|fd| fd.as_raw_fd())))?,
     }
-    // Whatever the caller's program has open without close-on-exec stays out of the place.
-    close_from(3, libc::CLOSE_RANGE_CLOEXEC).map_err(Failure::at(Step::STREAMS))?;
+    // Whatever the caller's program has open stays out of the place; and is gone before the directory and the program
+    // are looked up, which a link of a hostile root to /proc/self/fd would lead there (CVE-2024-21626).
+    let flags = if others == Others::Closed { 0 } else { libc::CLOSE_RANGE_CLOEXEC };
+    close_others(&exec.kept, flags).map_err(Failure::at(Step::STREAMS))?;
     for &fd in &exec.kept {
         // SAFETY: a system call on a number; an invalid one gives EBADF.
         if unsafe { libc::fcntl(fd, libc::F_SETFD, 0) } < 0 {
@@ -275,9 +286,20 @@ fn prepare(exec: &Exec, streams: ChildStreams<'_>) -> Result<(), Failure> {
         identity.assume().map_err(Failure::at(Step::IDENTITY))?;
     }
     if let Some(dir) = &exec.dir {
-        rustix::process::chdir(dir.as_c_str()).map_err(Failure::at(Step::DIRECTORY))?;
+        let changed = match others {
+            Others::Closed => rustix::process::chdir(dir.as_c_str()),
+            Others::KeptUntilExec => change_dir_without_descriptors(dir),
+        };
+        changed.map_err(Failure::at(Step::DIRECTORY))?;
     }
     Ok(())
+}
+
+/// To a directory that no link to a descriptor leads to: see above.
+fn change_dir_without_descriptors(dir: &CStr) -> rustix::io::Result<()> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let dir = openat2(CWD, dir, flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS)?;
+    rustix::process::fchdir(dir)
 }
 
 /// Puts the sources at descriptors 0, 1 and 2.
@@ -309,12 +331,30 @@ fn redirect(mut sources: [Option<RawFd>; 3]) -> Result<(), Failure> {
 }
 
 fn close_from(first: u32, flags: libc::c_uint) -> rustix::io::Result<()> {
+    close_range(first, u32::MAX, flags)
+}
+
+fn close_range(first: u32, last: u32, flags: libc::c_uint) -> rustix::io::Result<()> {
     // SAFETY: a raw system call on numbers. Descriptors closed by it belong to this process only, which never
     // runs a destructor.
-    match unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, flags) } {
+    match unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) } {
         0 => Ok(()),
         _ => Err(last_errno()),
     }
+}
+
+/// All but the first three and these.
+fn close_others(kept: &[RawFd], flags: libc::c_uint) -> rustix::io::Result<()> {
+    let mut first = 3;
+    while let Some(next) =
+        kept.iter().filter_map(|&fd| u32::try_from(fd).ok()).filter(|fd| *fd >= first).min()
+    {
+        if next > first {
+            close_range(first, next - 1, flags)?;
+        }
+        first = next + 1;
+    }
+    close_range(first, u32::MAX, flags)
 }
 
 fn execute(exec: &Exec) -> Failure {
