@@ -50,11 +50,8 @@ pub(crate) const FOR_FUZZ: &[Peer] =
 pub(crate) const PYTHON: &str = "/usr/bin/python3";
 
 /// What the benchmarks need.
-pub(crate) const FOR_BENCH: &[Peer] = &[
-    BUSYBOX,
-    peer(&["bwrap", "--version"], "bubblewrap", "the comparison with bwrap"),
-    VENV,
-];
+pub(crate) const FOR_BENCH: &[Peer] =
+    &[BUSYBOX, peer(&["bwrap", "--version"], "bubblewrap", "the comparison with bwrap"), VENV];
 
 impl Peer {
     fn is_missing(&self) -> bool {

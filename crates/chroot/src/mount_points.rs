@@ -7,19 +7,16 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, linkat, mkdirat, openat, readlinkat};
-use rustix::fs::{renameat_with, statat, unlinkat};
+use rustix::fs::{
+    AtFlags, Mode, OFlags, RenameFlags, linkat, mkdirat, openat, renameat_with, unlinkat,
+};
 use rustix::io::Errno;
 
 use crate::made::{Entry, Identity, temporary_name};
 use crate::records::Record;
-use crate::root::Root;
-
-/// How many links a path may lead through, as in the kernel (path_resolution(7)).
-const MAX_LINKS: usize = 40;
+use crate::root::{MAX_LINKS, Root, parts};
 
 /// Our use of a root's mount points. Dropping it removes those that were made, if nobody else uses them.
 #[derive(Debug)]
@@ -53,14 +50,6 @@ impl MountPoints {
         Ok(MountPoints { root: fd, root_path: root.path.clone(), record: Record::open(root)? })
     }
 
-    /// Every mount point is ready. Nobody had to wait for that, so there is nothing to do.
-    ///
-    /// # Errors
-    /// None.
-    pub(crate) fn ready(&self) -> io::Result<()> {
-        Ok(())
-    }
-
     /// Makes what a path lacks, following links inside the root, dangling ones too: directories, and at its end one or
     /// a file.
     ///
@@ -84,21 +73,15 @@ impl MountPoints {
                 return Err(Errno::LOOP.into());
             }
             let next = at.join(&name);
-            match root.open_inside(&next, OFlags::PATH | OFlags::NOFOLLOW) {
-                Ok(found) => {
-                    let stat = statat(&found, c"", AtFlags::EMPTY_PATH)?;
-                    if rustix::fs::FileType::from_raw_mode(stat.st_mode).is_symlink() {
-                        links += 1;
-                        let target = readlinkat(&found, c"", Vec::new())?;
-                        let target = PathBuf::from(OsString::from_vec(target.into_bytes()));
-                        if target.is_absolute() {
-                            at = "/".into();
-                        }
-                        todo.extend(parts(&target).rev());
-                    } else {
-                        at = next;
+            match root.link(&next) {
+                Ok(Some(target)) => {
+                    links += 1;
+                    if target.is_absolute() {
+                        at = "/".into();
                     }
+                    todo.extend(parts(&target).rev());
                 }
+                Ok(None) => at = next,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     let parent = root.open_inside(&at, OFlags::PATH | OFlags::DIRECTORY)?;
                     if self.make_one(&parent, &next, dir || !todo.is_empty())? {
@@ -206,15 +189,6 @@ fn create(parent: &OwnedFd, name: &OsStr, dir: bool) -> io::Result<Identity> {
 
 fn remove(parent: &OwnedFd, name: &OsStr, dir: bool) -> rustix::io::Result<()> {
     unlinkat(parent, name, if dir { AtFlags::REMOVEDIR } else { AtFlags::empty() })
-}
-
-/// The names in a path, without `/` and `.`.
-fn parts(path: &Path) -> impl DoubleEndedIterator<Item = OsString> {
-    path.components().filter_map(|part| match part {
-        Component::Normal(name) => Some(name.to_owned()),
-        Component::ParentDir => Some("..".into()),
-        Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
-    })
 }
 
 #[cfg(test)]

@@ -47,7 +47,13 @@ impl Chroot {
         }
         let mut points = match overlay {
             Some(overlay) => Points::Overlay(overlay),
-            None => Points::Root(MountPoints::open(root)),
+            None => match MountPoints::open(root) {
+                // Whoever is removing them just now would do so under us.
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                    return Err(self.failed("use the mount points", error));
+                }
+                record => Points::Root(record),
+            },
         };
         let mut ready_ones = Vec::new();
         for nth in 0..found.len() {
@@ -83,14 +89,7 @@ impl Chroot {
         let planned = planned.map_err(|error| self.failed("mount", error))?;
         let record = match points {
             Points::Overlay(_) => None,
-            Points::Root(record) => {
-                if let Ok(points) = &record {
-                    points
-                        .ready()
-                        .map_err(|source| self.failed("keep a record of mount points", source))?;
-                }
-                record.ok()
-            }
+            Points::Root(record) => record.ok(),
         };
         Ok((planned, record))
     }

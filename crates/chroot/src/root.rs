@@ -94,7 +94,10 @@ impl Root {
     }
 
     /// What a link says; `None` if something else is there.
-    fn link(&self, path: &Path) -> io::Result<Option<PathBuf>> {
+    ///
+    /// # Errors
+    /// As `openat2(2)` and `readlinkat(2)`.
+    pub(crate) fn link(&self, path: &Path) -> io::Result<Option<PathBuf>> {
         let found = self.open_inside(path, OFlags::PATH | OFlags::NOFOLLOW)?;
         let stat = statat(&found, c"", AtFlags::EMPTY_PATH)?;
         if !FileType::from_raw_mode(stat.st_mode).is_symlink() {
@@ -159,7 +162,7 @@ pub(crate) fn open_in_root(
 }
 
 /// How many links a path may lead through, as in the kernel (path_resolution(7)).
-const MAX_LINKS: usize = 40;
+pub(crate) const MAX_LINKS: usize = 40;
 
 /// The names in a path, without `/` and `.`.
 pub(crate) fn parts(path: &Path) -> impl DoubleEndedIterator<Item = OsString> {

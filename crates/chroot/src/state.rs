@@ -11,6 +11,8 @@ use rustix::io::Errno;
 
 use thither_place::error::quoted;
 
+use crate::userns;
+
 /// A folder that only our user can look into: of this uid in this user namespace, as user 0 of another one is
 /// somebody else. What is in it was written by us.
 #[derive(Debug)]
@@ -60,7 +62,7 @@ impl StateFolder {
 }
 
 fn path_for(uid: u32) -> PathBuf {
-    match (uid, inner_user_namespace()) {
+    match (uid, userns::inner()) {
         (_, Some(namespace)) => PathBuf::from(format!("/tmp/thither-{uid}-{namespace}")),
         // Root takes no folder from an environment that another user may have set.
         (0, None) if Path::new("/run").is_dir() => PathBuf::from("/run/thither"),
@@ -74,11 +76,4 @@ fn path_for(uid: u32) -> PathBuf {
 
 fn is_own_folder(path: &Path, uid: u32) -> bool {
     fs::metadata(path).is_ok_and(|metadata| metadata.is_dir() && metadata.uid() == uid)
-}
-
-/// The number of our user namespace, unless it is the first one, whose number is fixed (`PROC_USER_INIT_INO` of the
-/// kernel's `include/linux/proc_ns.h`).
-fn inner_user_namespace() -> Option<u64> {
-    let number = fs::metadata("/proc/self/ns/user").ok()?.ino();
-    (number != 0xefff_fffd).then_some(number)
 }

@@ -3,8 +3,8 @@
 mod measure;
 mod memory;
 
-use std::path::{Path, PathBuf};
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use testkit::{BusyboxRoot, PublicCopy};
 

@@ -50,7 +50,11 @@ const HANGS: &str = "it does not end\n";
 const RUNNING: &str = "left running: ";
 
 impl Check {
-    pub(super) const fn same(name: &'static str, script: &'static str, says: &'static str) -> Check {
+    pub(super) const fn same(
+        name: &'static str,
+        script: &'static str,
+        says: &'static str,
+    ) -> Check {
         Check { name, how: How::Script(script), only: None, says: Says::Same(says) }
     }
 
@@ -197,7 +201,7 @@ fn run_script(
     sh.args(["-c", script]);
     arrange(&mut sh);
     sh.stdout(File::create(&out).map_err(failed)?).stderr(File::create(&err).map_err(failed)?);
-    let patience = if hangs { Duration::from_secs(3) } else { DEADLINE };
+    let patience = if hangs { Duration::from_secs(5) } else { DEADLINE };
     let status = wait(sh.spawn().map_err(failed)?, patience, marker);
     let read = |path: &Path| {
         fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).map_err(failed)

@@ -103,7 +103,8 @@ fn run_all(todo: &[(Who, Check)], paths: &[(Tool, PathBuf)]) -> Vec<Result<Seen>
     let next = AtomicUsize::new(0);
     let all: Vec<OnceLock<Result<Seen>>> = todo.iter().map(|_| OnceLock::new()).collect();
     let work = || {
-        while let Some(index) = Some(next.fetch_add(1, Relaxed)).filter(|&index| index < todo.len()) {
+        while let Some(index) = Some(next.fetch_add(1, Relaxed)).filter(|&index| index < todo.len())
+        {
             let (who, check) = &todo[index];
             let run = |(tool, path): &(Tool, PathBuf)| Ok((*tool, check.run(*tool, path, *who)?));
             // Nobody else has this index.
