@@ -261,6 +261,7 @@ fn mounts() {
     let keep = pychroot.test.file("keep", "text\n");
     let lines = [
         "-R tmpfs:/m -B DIR:/n --ro DIR:/o ROOT ls /m /n /o",
+        "-R /dev:/m ROOT ls /m/pts/ptmx",
         // The later of two with one destination, whichever options they are.
         "-R tmpfs:/m --ro DIR:/m ROOT touch /m/new",
         "--ro DIR:/m -B DIR:/m ROOT rm /m/keep",
@@ -280,6 +281,8 @@ fn mounts() {
         | /o:
         | keep
         | pychroot
+        $ pychroot -R /dev:/m ROOT ls /m/pts/ptmx
+        | /m/pts/ptmx
         $ pychroot -R tmpfs:/m --ro DIR:/m ROOT touch /m/new
         touch: /m/new: Read-only file system
         exit 1

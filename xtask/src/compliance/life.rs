@@ -26,7 +26,7 @@ it does not end
     Check::differ(
         "INT to it",
         r#"mkfifo f
-env --default-signal="INT" "$P" -B "$D:/m" "$R" sh -c 'echo >/m/f; exec sleep 1000' & pid=$!
+env --default-signal=INT "$P" -B "$D:/m" "$R" sh -c 'echo >/m/f; exec sleep 1000' & pid=$!
 read x <f; kill -s INT $pid; wait $pid 2>/dev/null; echo $?; rm f"#,
         "\
 | 130
@@ -38,7 +38,7 @@ left running: $P, sleep 1000
     Check::differ(
         "TERM to it",
         r#"mkfifo f
-env --default-signal="TERM" "$P" -B "$D:/m" "$R" sh -c 'echo >/m/f; exec sleep 1000' & pid=$!
+env --default-signal=TERM "$P" -B "$D:/m" "$R" sh -c 'echo >/m/f; exec sleep 1000' & pid=$!
 read x <f; kill -s TERM $pid; wait $pid 2>/dev/null; echo $?; rm f"#,
         "\
 | 143
@@ -50,7 +50,7 @@ left running: $P, sleep 1000
     Check::differ(
         "HUP to it",
         r#"mkfifo f
-env --default-signal="HUP" "$P" -B "$D:/m" "$R" sh -c 'echo >/m/f; exec sleep 1000' & pid=$!
+env --default-signal=HUP "$P" -B "$D:/m" "$R" sh -c 'echo >/m/f; exec sleep 1000' & pid=$!
 read x <f; kill -s HUP $pid; wait $pid 2>/dev/null; echo $?; rm f"#,
         "\
 | 129

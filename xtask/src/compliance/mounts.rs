@@ -133,10 +133,12 @@ exit 1
     ),
     Check::same(
         "-R takes along what is mounted below, -B does not",
-        r#"mkdir s; unshare -m sh -c 'mount -t tmpfs t s; touch s/x; "$P" -B "$D:/m" "$R" ls /m/s; "$P" -R "$D:/m" "$R" ls /m/s'
+        r#"mkdir s; unshare -m sh -c '
+    mount -t tmpfs t s; touch s/x; "$P" -B "$D:/m" "$R" ls /m/s; "$P" -R "$D:/m" "$R" ls /m/s'
 rmdir s"#,
         "| x\n",
-    ).as_root(),
+    )
+    .as_root(),
     Check::same(
         "one source at several places",
         r#""$P" -B "$D:/a" -B "$D:/b" -B "$D" "$R" ls /a /b "$D""#,
@@ -170,14 +172,10 @@ rmdir s"#,
 | /s/kernel
 ",
     ),
-    Check::same(
-        "the source in a variable",
-        r#"SRC=$D "$P" -B '$SRC' "$R" ls "$D""#,
-        "| keep\n",
-    ),
+    Check::same("the source in a variable", r#"SRC=$D "$P" -B '$SRC' "$R" ls "$D""#, "| keep\n"),
     Check::differ(
         "and its destination",
-        r#"SRC=$D "$P" -B '$SRC:/m' "$R" ls /m; "#,
+        r#"SRC=$D "$P" -B '$SRC:/m' "$R" ls /m"#,
         "\
 ls: /m: No such file or directory
 exit 1
@@ -197,7 +195,8 @@ exit 1
     ),
     Check::same(
         "a source that does not exist",
-        r#""$P" -B /nonexistent "$R" true; echo $?; "$P" -R /nonexistent/./x/:/m "$R" true; echo $?; "$P" --ro none "$R" true"#,
+        r#""$P" -B /nonexistent "$R" true; echo $?; "$P" -R /nonexistent/./x/:/m "$R" true; echo $?
+"$P" --ro none "$R" true"#,
         "\
 | 1
 | 1
@@ -207,11 +206,7 @@ pychroot: error: cannot bind mount from 'none': No such file or directory
 exit 1
 ",
     ),
-    Check::same(
-        "a source relative to here",
-        r#""$P" -B keep "$R" ls /keep"#,
-        "| /keep\n",
-    ),
+    Check::same("a source relative to here", r#""$P" -B keep "$R" ls /keep"#, "| /keep\n"),
     Check::differ(
         "no source",
         r#""$P" -B "" "$R" true"#,
@@ -229,7 +224,8 @@ exit 1
         "a default mount replaced",
         r#""$P" -B /dev "$R" sh -c "ls /dev/pts | wc -l""#,
         "| 0\n",
-    ).as_root(),
+    )
+    .as_root(),
     Check::same(
         "none of the default mounts",
         r#""$P" --no-mounts "$R" ls /dev /proc /sys"#,
@@ -264,19 +260,21 @@ exit 1
     ),
     Check::differ(
         "an absolute link on the way to it",
-        r#"mkdir out; ln -s "$D/out" "$R/l"; "$P" -B "$D:/l/m" "$R" ls /l/m; ls; rm "$R/l"; rm -rf out"#,
+        r#"mkdir out; ln -s "$D/out" "$R/l"; "$P" -B "$D:/l/m" -B "$D/out:/n" "$R" ls /l/m /n
+rm "$R/l"; rm -rf out"#,
         "\
-| keep
-| out
+| /n:
+| m
 ls: /l/m: No such file or directory
 ",
         "\
+| /l/m:
 | keep
 | out
-| keep
-| out
+| 
+| /n:
 ",
-        "links are followed inside the root",
+        "links are followed inside the root; it makes a mount point outside",
     ),
     Check::differ(
         "a link to nowhere as the destination",

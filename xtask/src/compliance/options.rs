@@ -85,7 +85,8 @@ exit 2
     ),
     Check::same(
         "an option without its value",
-        r#""$P" --bind; echo $?; "$P" -R; echo $?; "$P" --read; echo $?; "$P" --hostname; echo $?; "$P" -B -R "$R""#,
+        r#""$P" --bind; echo $?; "$P" -R; echo $?; "$P" --read; echo $?; "$P" --hostname; echo $?
+"$P" -B -R "$R""#,
         "\
 | 2
 | 2

@@ -38,7 +38,8 @@ exit 1
     ),
     Check::differ(
         "a command that cannot be executed",
-        r#""$P" "$R" /etc/passwd 2>&1 | head -n 1; "$P" "$R" /etc 2>&1 | head -n 1; "$P" "$R" /etc/passwd 2>/dev/null"#,
+        r#""$P" "$R" /etc/passwd 2>&1 | head -n 1; "$P" "$R" /etc 2>&1 | head -n 1
+"$P" "$R" /etc/passwd 2>/dev/null"#,
         "\
 | Traceback (most recent call last):
 | Traceback (most recent call last):
@@ -53,7 +54,8 @@ exit 1
     ),
     Check::differ(
         "a command that is no program",
-        r#"printf x >"$R/x"; chmod +x "$R/x"; "$P" "$R" /x 2>&1 | head -n 1; "$P" "$R" /x 2>/dev/null; echo $?; rm "$R/x""#,
+        r#"printf x >"$R/x"; chmod +x "$R/x"; "$P" "$R" /x 2>&1 | head -n 1
+"$P" "$R" /x 2>/dev/null; echo $?; rm "$R/x""#,
         "\
 | Traceback (most recent call last):
 | 1
@@ -144,7 +146,8 @@ done"#,
     ).as_user(),
     Check::same(
         "a user is root inside",
-        r#""$P" "$R" sh -c 'id -u; id -g; cat /proc/self/setgroups; tr -s " " <"/proc/self/uid_map" | cut -d" " -f2,4' "#,
+        r#""$P" "$R" sh -c 'id -u; id -g; cat /proc/self/setgroups
+tr -s " " </proc/self/uid_map | cut -d" " -f2,4'"#,
         "\
 | 0
 | 0
@@ -159,7 +162,8 @@ done"#,
     ).as_user(),
     Check::same(
         "the host name",
-        r#""$P" --hostname web "$R" hostname; "$P" "$R" hostname | grep -qx "$(uname -n)" && echo the same"#,
+        r#""$P" --hostname web "$R" hostname
+"$P" "$R" hostname | grep -qx "$(uname -n)" && echo the same"#,
         "\
 | web
 | the same
@@ -194,7 +198,8 @@ exit 1
         r#"mkdir s t; mkfifo f g
 unshare -m --propagation shared sh -c '
     mount -t tmpfs t "$D/s"; mount --make-shared "$D/s"; mkdir "$D/s/in" "$D/s/out"
-    "$P" -R "$D:/m" "$R" sh -c "echo >/m/f; read x </m/g; ls /m/s/in; mount -t tmpfs t /m/s/out; touch /m/s/out/y" &
+    "$P" -R "$D:/m" "$R" sh -c "
+        echo >/m/f; read x </m/g; ls /m/s/in; mount -t tmpfs t /m/s/out; touch /m/s/out/y" &
     read x <f; mount -t tmpfs t "$D/s/in"; touch "$D/s/in/arrived"; echo >g; wait; ls "$D/s/out"'
 rm -r s t f g"#,
         "| arrived\n",

@@ -281,6 +281,16 @@ fn check_start(place: &Chroot, expected: &str) {
     assert_eq!(text, expected);
 }
 
+/// What the environment of a command says of where it is, if anything.
+#[track_caller]
+fn check_pwd(place: &Chroot, expected: Option<&str>) {
+    let place = place.clone().env_clear().env("PATH", "/bin").env("PWD", "/wrong");
+    let output = crate::output_in(&place, Command::new("env"));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix("PWD="));
+    assert_eq!((lines.next(), lines.next()), (expected, None));
+}
+
 #[track_caller]
 fn check_skip_chdir() {
     let root = busybox_root!();
@@ -289,6 +299,8 @@ fn check_skip_chdir() {
     std::env::set_current_dir(root.path().join("home/guest")).unwrap();
     check_start(&place, "/\n/\n");
     check_start(&stay, "/home/guest\n/home/guest\n");
+    check_pwd(&stay, Some("/home/guest"));
+    check_pwd(&place, Some("/"));
     check_start(&stay.clone().overlay(Overlay::Vanish), "/home/guest\n/home/guest\n");
     // One that was asked for wins.
     check_start(&stay.clone().dir("/etc"), "/etc\n/etc\n");
@@ -306,6 +318,7 @@ fn check_skip_chdir() {
     fs::write(folder.path().join("outside"), "").unwrap();
     std::env::set_current_dir(folder.path()).unwrap();
     assert_eq!(crate::printed_in(&stay, "ls"), "outside\n");
+    check_pwd(&stay, None);
     assert_eq!(crate::printed_in(&stay.overlay(Overlay::Vanish), "ls"), "outside\n");
     // A name that begins as the root's does not make it the root's.
     let sibling = PathBuf::from(format!("{}-sibling", root.path().display()));
