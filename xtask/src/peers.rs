@@ -29,15 +29,15 @@ const TMUX: Peer = peer(&["tmux", "-V"], "tmux", "tests in a whole terminal");
 const VENV: Peer =
     peer(&[PYTHON, "-c", "import ensurepip, venv"], "python3-venv", "the comparison with pychroot");
 
-/// What the comparison with pychroot needs. pychroot brings the loopback interface up with ip(8).
-pub(crate) const FOR_COMPLIANCE: &[Peer] = &[BUSYBOX, VENV, IPROUTE];
-
 const IPROUTE: Peer = peer(&["ip", "-V"], "iproute2", "the comparison with pychroot");
 
 const STRACE: Peer = peer(&["strace", "-V"], "strace", "tests that kill the tool at every step");
 
 const UIDMAP: Peer =
     peer(&["sh", "-c", "command -v newuidmap"], "uidmap", "tests with subordinate ids");
+
+/// What the comparison with pychroot needs, which brings the loopback interface up with ip(8).
+pub(crate) const FOR_COMPLIANCE: &[Peer] = &[BUSYBOX, VENV, IPROUTE];
 
 /// What the tests need.
 pub(crate) const FOR_TESTS: &[Peer] = &[BUSYBOX, TMUX, STRACE, VENV, IPROUTE, UIDMAP];
