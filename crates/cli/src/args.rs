@@ -39,8 +39,34 @@ Exit status:
 
 #[derive(Subcommand)]
 pub(crate) enum Verb {
-    Shell(Shell),
-    Run(Run),
+    /// Be there in a terminal: your login shell over there, or a command
+    ///
+    /// Without a command, the login shell of the user over there is started, else bash, else sh. There is a terminal
+    /// over there if standard input is one here.
+    #[command(after_help = "\
+Examples:
+  thither shell chroot:/
+  thither shell --dir /src chroot:/srv/debian make menuconfig
+  thither shell --overlay=changes --hostname test.example.org chroot:/srv/debian
+  echo 'uname -r' | thither shell local:")]
+    Shell(Deferred<Shell>),
+    /// Run a command there and exit with its code
+    ///
+    /// The command has the standard streams of thither, and no terminal unless one is asked for. Whatever stands after
+    /// its name goes to it untouched.
+    ///
+    /// INT, TERM, HUP and QUIT sent to thither are passed on. What has not ended 5 seconds later is killed, since nothing
+    /// may outlive thither; with a terminal it is hung up after 1 second and killed after another. ^C typed at the
+    /// terminal just reaches the command.
+    #[command(after_help = "\
+Examples:
+  thither run chroot:/srv/debian -- apt-get -y upgrade
+  thither run --env CC=clang --dir /src chroot:/srv/debian make -j4
+  thither run -t chroot:/srv/debian vi /etc/fstab
+  thither run --overlay --net none chroot:/srv/debian make check
+  thither run --ro-bind .:/src --tmpfs /tmp chroot:/srv/debian make -C /src O=/tmp/out
+  tar c . | thither run chroot:/srv/debian -- tar x -C /tmp")]
+    Run(Deferred<Run>),
     /// Print the man page or the completions of a shell
     #[command(after_help = "\
 Examples:
@@ -52,17 +78,31 @@ Examples:
     },
 }
 
-/// Be there in a terminal: your login shell over there, or a command
-///
-/// Without a command, the login shell of the user over there is started, else bash, else sh. There is a terminal
-/// over there if standard input is one here.
+/// The arguments of a verb, which are described to clap only if it is that verb: that takes longer than to read them.
+pub(crate) struct Deferred<T>(pub(crate) T);
+
+impl<T: Args> Args for Deferred<T> {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        command.defer(T::augment_args)
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        command.defer(T::augment_args_for_update)
+    }
+}
+
+impl<T: FromArgMatches> FromArgMatches for Deferred<T> {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        T::from_arg_matches(matches).map(Deferred)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        self.0.update_from_arg_matches(matches)
+    }
+}
+
+// Without a doc comment, which clap would show instead of that of the verb.
 #[derive(Args)]
-#[command(after_help = "\
-Examples:
-  thither shell chroot:/
-  thither shell --dir /src chroot:/srv/debian make menuconfig
-  thither shell --overlay=changes --hostname test.example.org chroot:/srv/debian
-  echo 'uname -r' | thither shell local:")]
 pub(crate) struct Shell {
     #[command(flatten)]
     pub(crate) there: There,
@@ -71,23 +111,8 @@ pub(crate) struct Shell {
     pub(crate) command: Vec<OsString>,
 }
 
-/// Run a command there and exit with its code
-///
-/// The command has the standard streams of thither, and no terminal unless one is asked for. Whatever stands after
-/// its name goes to it untouched.
-///
-/// INT, TERM, HUP and QUIT sent to thither are passed on. What has not ended 5 seconds later is killed, since nothing
-/// may outlive thither; with a terminal it is hung up after 1 second and killed after another. ^C typed at the
-/// terminal just reaches the command.
+// As above.
 #[derive(Args)]
-#[command(after_help = "\
-Examples:
-  thither run chroot:/srv/debian -- apt-get -y upgrade
-  thither run --env CC=clang --dir /src chroot:/srv/debian make -j4
-  thither run -t chroot:/srv/debian vi /etc/fstab
-  thither run --overlay --net none chroot:/srv/debian make check
-  thither run --ro-bind .:/src --tmpfs /tmp chroot:/srv/debian make -C /src O=/tmp/out
-  tar c . | thither run chroot:/srv/debian -- tar x -C /tmp")]
 pub(crate) struct Run {
     /// Give it a terminal, as for an editor; standard input must be one
     #[arg(short, long, conflicts_with = "no_stdin")]

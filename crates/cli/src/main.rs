@@ -29,8 +29,8 @@ fn act() -> Result<u8, report::Failure> {
         steps::show();
     }
     match args.verb {
-        args::Verb::Shell(verb) => run::shell(verb),
-        args::Verb::Run(verb) => run::run(verb),
+        args::Verb::Shell(verb) => run::shell(verb.0),
+        args::Verb::Run(verb) => run::run(verb.0),
         args::Verb::Generate { what } => generate::generate(what),
     }
 }

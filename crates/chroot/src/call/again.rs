@@ -84,8 +84,7 @@ impl Chroot {
         let argument = OsString::from(format!("{ARGUMENT}{}", numbers.join(",")));
         let path = OsStr::new(THIS_PROGRAM);
         let name = std::env::args_os().next().unwrap_or_else(|| path.to_owned());
-        let exec =
-            Exec::new(path, &name, &[argument], resolved.env.clone()).map_err(failed)?.keep(kept);
+        let exec = Exec::new(path, &name, &[argument], &resolved.env).map_err(failed)?.keep(kept);
         let task = Task::Again { exec: &exec, root: root.as_fd() };
         let (mut process, entered) = prepared.start(&Streams::default(), task)?;
         drop(theirs);

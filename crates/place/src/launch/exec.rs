@@ -57,21 +57,14 @@ impl Exec {
         program: &OsStr,
         argv0: &OsStr,
         args: &[OsString],
-        env: Vec<(OsString, OsString)>,
+        env: &[(OsString, OsString)],
     ) -> io::Result<Exec> {
         let path = env.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_os_str());
         let candidates = candidates(program, path.unwrap_or(OsStr::new(DEFAULT_PATH)))?;
         let argv = [argv0].into_iter().chain(args.iter().map(OsString::as_os_str));
         let argv = argv.map(|arg| c_string("argument", arg)).collect::<io::Result<_>>()?;
-        let variable = |(name, value): (OsString, OsString)| {
-            let mut text = name.clone();
-            text.push("=");
-            text.push(value);
-            // The value may be a secret.
-            let nul = || nul_error(format!("the variable {} or its value", quoted(&name)));
-            CString::new(text.into_vec()).map_err(|_| nul())
-        };
-        let envp = env.into_iter().map(variable).collect::<io::Result<_>>()?;
+        let envp =
+            env.iter().map(|(name, value)| variable(name, value)).collect::<io::Result<_>>()?;
         Ok(Exec {
             searched: !is_path(program),
             candidates,
@@ -104,6 +97,17 @@ impl Exec {
     pub fn identity(self, identity: Option<Identity>) -> Exec {
         Exec { identity, ..self }
     }
+}
+
+/// `NAME=VALUE`, in one piece of memory: an environment has many.
+fn variable(name: &OsStr, value: &OsStr) -> io::Result<CString> {
+    let mut text = Vec::with_capacity(name.len() + value.len() + 2);
+    for part in [name.as_bytes(), b"=", value.as_bytes(), b"\0"] {
+        text.extend_from_slice(part);
+    }
+    // The value may be a secret.
+    CString::from_vec_with_nul(text)
+        .map_err(|_| nul_error(format!("the variable {} or its value", quoted(name))))
 }
 
 /// Whether it is not looked up in `PATH`.
@@ -158,7 +162,11 @@ mod tests {
 
     #[test]
     fn a_nul_is_named() {
-        let error = Exec::new("a".as_ref(), "a".as_ref(), &["b\0c".into()], Vec::new());
+        let error = Exec::new("a".as_ref(), "a".as_ref(), &["b\0c".into()], &[]);
         assert_eq!(error.unwrap_err().to_string(), "the argument `b\\u{0}c` has a NUL byte");
+        let env = [("A".into(), "secret\0".into())];
+        let error = Exec::new("a".as_ref(), "a".as_ref(), &[], &env);
+        let expected = "the variable `A` or its value has a NUL byte";
+        assert_eq!(error.unwrap_err().to_string(), expected);
     }
 }

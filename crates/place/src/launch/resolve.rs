@@ -123,7 +123,7 @@ impl Resolved {
     /// # Errors
     /// A string with a NUL.
     pub fn exec(&self) -> io::Result<Exec> {
-        let exec = Exec::new(&self.program, &self.argv0, &self.args, self.env.clone())?;
+        let exec = Exec::new(&self.program, &self.argv0, &self.args, &self.env)?;
         let exec = match &self.dir {
             Some(dir) => exec.dir(dir)?,
             None => exec,
