@@ -83,7 +83,13 @@ pub(crate) struct Deferred<T>(pub(crate) T);
 
 impl<T: Args> Args for Deferred<T> {
     fn augment_args(command: clap::Command) -> clap::Command {
-        command.defer(T::augment_args)
+        // The description is the verb's, and not that of a type.
+        command.defer(|command| {
+            let (short, long) = (command.get_about().cloned(), command.get_long_about().cloned());
+            T::augment_args(command)
+                .about(short.unwrap_or_default())
+                .long_about(long.unwrap_or_default())
+        })
     }
 
     fn augment_args_for_update(command: clap::Command) -> clap::Command {
@@ -101,7 +107,7 @@ impl<T: FromArgMatches> FromArgMatches for Deferred<T> {
     }
 }
 
-// Without a doc comment, which clap would show instead of that of the verb.
+/// `thither shell`.
 #[derive(Args)]
 pub(crate) struct Shell {
     #[command(flatten)]
@@ -111,7 +117,7 @@ pub(crate) struct Shell {
     pub(crate) command: Vec<OsString>,
 }
 
-// As above.
+/// `thither run`.
 #[derive(Args)]
 pub(crate) struct Run {
     /// Give it a terminal, as for an editor; standard input must be one
