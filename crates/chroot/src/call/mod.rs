@@ -1,8 +1,8 @@
 //! Functions of this program that run inside, and whose values come back.
 //!
-//! A function is registered by name, and [`Chroot::call`] executes this program again to run it there: a process
-//! that has forked and not executed anything may find the allocator locked for ever by a thread that it lacks.
-//! The program is executed outside, so that its libraries are this machine's, and enters before the function runs.
+//! A function is registered by name, and [`Chroot::call`](crate::Chroot::call) executes this program again to run it
+//! there: a process that has forked and not executed anything may find the allocator locked for ever by a thread that
+//! it lacks. The program is executed outside, so that its libraries are this machine's, and enters before the function runs.
 //!
 //! ```no_run
 //! use thither_chroot::{Chroot, Functions};
@@ -20,7 +20,8 @@
 //! }
 //! ```
 //!
-//! A closure can be run as well, with all that it has captured, by [`Chroot::call_forked`], in a program of one thread.
+//! A closure can be run as well, with all that it has captured, by
+//! [`Chroot::call_forked`](crate::Chroot::call_forked), in a program of one thread.
 //!
 //! Arguments and values are encoded as [MessagePack](https://msgpack.org), by serde.
 
