@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::CWD;
 use testkit::{BusyboxRoot, within_deadline};
-use thither_chroot::Chroot;
+use thither_chroot::{Chroot, Mount};
 use thither_place::{Exit, Place};
 
 use crate::{assert_clean, busybox_root, listing, mounts_below, sh};
@@ -248,4 +248,44 @@ fn a_root_that_is_replaced_again_and_again() {
         }
     });
     assert_eq!([listing(root.path()), listing(other.path())], before);
+}
+
+#[test]
+fn a_mount_point_that_becomes_a_link_again_and_again() {
+    // CVE-2021-30465: between a look at a path and its use, a folder becomes a link that leads out.
+    let root = busybox_root!();
+    let (outside, source) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    fs::write(source.path().join("shown"), "").unwrap();
+    let [point, trap] = ["mnt", "trap"].map(|name| root.path().join(name));
+    fs::create_dir(&point).unwrap();
+    symlink(outside.path(), &trap).unwrap();
+    let exchange = || {
+        let flags = rustix::fs::RenameFlags::EXCHANGE;
+        rustix::fs::renameat_with(CWD, &point, CWD, &trap, flags).unwrap();
+    };
+    let stop = AtomicBool::new(false);
+    let mut entered = 0;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                exchange();
+            }
+        });
+        let _stopped = StopAtEnd(&stop);
+        let end = std::time::Instant::now() + testkit::DEADLINE;
+        let mount = Mount::bind(source.path()).at("/mnt/a/b");
+        let place = Chroot::new(root.path()).mount(mount);
+        while entered < 100 {
+            assert!(std::time::Instant::now() < end, "only {entered} times in");
+            let place = place.clone();
+            // Wherever it is by now, it is inside.
+            let script = "[ -e /mnt/a/b/shown ] || [ -e /trap/a/b/shown ] || ls -R / >/dev/null";
+            entered += u32::from(
+                within_deadline("the output", move || place.output(&sh(script)))
+                    .is_ok_and(|output| output.exit == Exit::Code(0)),
+            );
+            assert_eq!(listing(outside.path()), [""; 0], "something was made outside");
+        }
+    });
+    assert_eq!(mounts_below(outside.path()), [""; 0], "something was mounted outside");
 }
