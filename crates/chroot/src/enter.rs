@@ -14,7 +14,8 @@
 //! 5. the mounts in order; their sources are found outside, their destinations inside
 //!    (`RESOLVE_IN_ROOT`); before step 6, as a new proc needs a visible one to be allowed in a user namespace
 //! 6. `pivot_root`, and the old root detached: there is no way back through it
-//! 7. not dumpable: what runs inside may not look at or write to this program through `/proc/1`; and no typing
+//! 7. for an ordinary user who wants something read-only, mounts locked: a namespace of which they cannot be changed
+//! 8. not dumpable: what runs inside may not look at or write to this program through `/proc/1`; and no typing
 //!    into the user's terminal
 //!
 //! For a [call](crate::call) the command's process, which is this program again, does step 6 once its libraries are
@@ -29,6 +30,7 @@ use rustix::mount::{
     MountPropagationFlags, MoveMountFlags, UnmountFlags, mount_change, move_mount, unmount,
 };
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+use rustix::thread::{UnshareFlags, unshare_unsafe};
 use thither_place::launch::Failure;
 
 use crate::attach::{PlannedMount, attach, clone_tree, set_read_only};
@@ -58,6 +60,7 @@ pub(crate) mod step {
     pub(crate) const OVERLAY: Step = Step(FIRST + 13);
     pub(crate) const SUBMOUNT: Step = Step(FIRST + 14);
     pub(crate) const START: Step = Step(FIRST + 15);
+    pub(crate) const LOCK: Step = Step(FIRST + 17);
     pub(crate) const ROOT_LEFT: Step = Step(FIRST + 16);
 }
 
@@ -77,6 +80,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) read_only: bool,
     pub(crate) mounts: Vec<PlannedMount>,
     pub(crate) start: Start,
+    /// Whether the mounts are to be locked, so that what is read-only stays so.
+    pub(crate) locks_mounts: bool,
     /// Whether the command shares the user's terminal.
     pub(crate) shares_terminal: bool,
     pub(crate) way: Way<'a>,
@@ -131,7 +136,12 @@ pub(crate) fn enter(plan: &Plan<'_>) -> Result<(), Failure> {
                 ),
                 Start::Root | Start::Outside(_) => None,
             };
+            let own = plan.locks_mounts.then(open_own_directory).transpose();
+            let own = own.map_err(Failure::at(step::LOCK))?;
             pivot(root.as_fd()).map_err(Failure::at(step::PIVOT))?;
+            if let Some(own) = own {
+                lock_mounts(own.as_fd()).map_err(Failure::at(step::LOCK))?;
+            }
             let outside = match &plan.start {
                 Start::Outside(fd) => Some(fd),
                 Start::Root | Start::Inside(_) => None,
@@ -153,15 +163,35 @@ pub(crate) fn enter(plan: &Plan<'_>) -> Result<(), Failure> {
     }
 }
 
-/// The maps may be written once each, `setgroups` before `gid_map` (user_namespaces(7)).
 fn write_maps(maps: &OwnMaps) -> rustix::io::Result<()> {
-    let write = |path, text: &str| {
-        let file = rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+    write_maps_at(open_own_directory()?.as_fd(), &maps.uid_map, &maps.gid_map)
+}
+
+/// This process's directory in `/proc`, for when that is no longer to be seen.
+pub(crate) fn open_own_directory() -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(c"/proc/self", flags, Mode::empty())
+}
+
+/// The maps may be written once each, `setgroups` before `gid_map` (user_namespaces(7)).
+fn write_maps_at(own: BorrowedFd<'_>, uids: &str, gids: &str) -> rustix::io::Result<()> {
+    let write = |name, text: &str| {
+        let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(own, name, flags, Mode::empty())?;
         rustix::io::write(file, text.as_bytes()).map(drop)
     };
-    write(c"/proc/self/uid_map", &maps.uid_map)?;
-    write(c"/proc/self/setgroups", "deny")?;
-    write(c"/proc/self/gid_map", &maps.gid_map)
+    write(c"uid_map", uids)?;
+    write(c"setgroups", "deny")?;
+    write(c"gid_map", gids)
+}
+
+/// Goes on in a user and a mount namespace below those of set-up: the flags of mounts that come from there cannot be
+/// taken away (mount_namespaces(7), *Restrictions on mount namespaces*), as root of a user namespace could do with mounts
+/// of its own.
+pub(crate) fn lock_mounts(own: BorrowedFd<'_>) -> rustix::io::Result<()> {
+    // SAFETY: of the flags that `unshare_unsafe` is unsafe for, that of shared descriptors is not among these.
+    unsafe { unshare_unsafe(UnshareFlags::NEWUSER | UnshareFlags::NEWNS) }?;
+    write_maps_at(own, "0 0 1", "0 0 1")
 }
 
 fn loopback_up() -> rustix::io::Result<()> {

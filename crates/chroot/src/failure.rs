@@ -29,6 +29,7 @@ pub(crate) fn error(chroot: &Chroot, failure: Failure, submounts: &[CString]) ->
         step::ROOT => format!("mount the root {root}"),
         step::ROOT_CHANGED => format!("enter the root {root}: it was replaced meanwhile"),
         step::READ_ONLY => "make it read-only".into(),
+        step::LOCK => "lock the mounts, so that what is read-only stays so".into(),
         step::STAGE => "make ready what an overlay needs".into(),
         step::OVERLAY => format!("lay an overlay over the root {root}"),
         step::SUBMOUNT => {

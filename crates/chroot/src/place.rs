@@ -226,9 +226,18 @@ impl<'a> Prepared<'a> {
         &self.start
     }
 
+    /// Whether root inside, who is an ordinary user, is to be kept from writing to what is read-only. With more ids than
+    /// the user's own the maps of a second namespace would need another helper.
+    pub(crate) fn locks_mounts(&self) -> bool {
+        let read_only =
+            self.chroot.read_only || self.chroot.mounts.iter().any(|mount| mount.read_only);
+        read_only && !self.privileged && self.subordinate.is_none()
+    }
+
     /// Starts it, or what runs in its stead.
     pub(crate) fn start(self, streams: &Streams, task: Task<'_>) -> Result<(Process, Entered<'a>)> {
         let chroot = self.chroot;
+        let locks_mounts = self.locks_mounts();
         let submounts = self.overlay.as_ref().map(|overlay| overlay.submounts.clone());
         let submounts = submounts.unwrap_or_default();
         let (root, resolved) = (self.root, self.resolved);
@@ -266,6 +275,7 @@ impl<'a> Prepared<'a> {
             overlay: self.overlay,
             mounts: self.mounts,
             start: self.start,
+            locks_mounts,
             shares_terminal: plumbing.pty.is_none() && typing::is_possible(),
             way: match task {
                 Task::Again { root, .. } => Way::Left(root),

@@ -15,7 +15,7 @@ use thither_place::launch::Exec;
 use thither_place::{Command, Streams};
 
 use super::CallError;
-use super::functions::{ARGUMENT, Request, is_served, name_of};
+use super::functions::{ARGUMENT, Request, name_of, place_of};
 use super::reply::Reply;
 use crate::Chroot;
 use crate::enter::Start;
@@ -40,10 +40,8 @@ impl Chroot {
         A: Serialize,
         T: DeserializeOwned,
     {
-        let function = name_of(&function);
-        if !is_served(function) {
-            return Err(CallError::Unregistered { function });
-        }
+        let (place, function) = (place_of(&function), name_of(&function));
+        let Some(place) = place else { return Err(CallError::Unregistered { function }) };
         let args = rmp_serde::to_vec_named(&args).map_err(|error| CallError::Value {
             action: "encode",
             what: "the arguments",
@@ -70,13 +68,14 @@ impl Chroot {
             Start::Outside(fd) => kept.push(fd.as_raw_fd()),
         }
         let request = Request {
-            function: function.to_owned(),
+            function: place,
             args,
             user: resolved
                 .identity
                 .as_ref()
                 .map(|who| (who.uid, who.gid, who.groups.iter().map(|gid| gid.as_raw()).collect())),
             dir,
+            locks: prepared.locks_mounts(),
         };
         let request =
             rmp_serde::to_vec_named(&request).map_err(|error| failed(io::Error::other(error)))?;

@@ -1,6 +1,7 @@
 #![expect(unsafe_code, reason = "descriptors that a parent has left open")]
 //! The functions that can be called, and the process that runs one.
 
+use std::any::TypeId;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -16,7 +17,7 @@ use thither_place::launch::{Failure, Step, c_string};
 use thither_place::users::Identity;
 
 use super::reply::{self, Reply};
-use crate::enter::{pivot, step};
+use crate::enter::{lock_mounts, open_own_directory, pivot, step};
 
 /// The argument that a process is started with to run a function: `--thither-call=CHANNEL,ROOT[,START]`, numbers of
 /// descriptors.
@@ -37,18 +38,23 @@ type Run = dyn Fn(&[u8]) -> Reply + Send + Sync;
 
 struct Entry {
     name: &'static str,
+    /// Closures in one function share their name.
+    kind: TypeId,
     run: Box<Run>,
 }
 
 /// What a process needs to know to run its function.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Request {
-    pub(super) function: String,
+    /// Its place among those that are registered, in the same order in all processes of one program.
+    pub(super) function: usize,
     pub(super) args: Vec<u8>,
     /// The user to become: uid, gid, supplementary groups.
     pub(super) user: Option<(u32, u32, Vec<u32>)>,
-    /// The directory to start in, and whether it was asked for.
+    /// The directory to start in.
     pub(super) dir: Option<Vec<u8>>,
+    /// Whether the mounts are to be locked.
+    pub(super) locks: bool,
 }
 
 impl std::fmt::Debug for Functions {
@@ -66,8 +72,6 @@ impl Functions {
     /// Adds one: a `fn` of one argument, which may be a tuple, or a closure that captures nothing. A closure that
     /// captures something, or a pointer to a function, does not compile.
     ///
-    /// # Panics
-    /// When another one has the same name, as two closures in one function do.
     pub fn register<F, A, T>(mut self, function: F) -> Functions
     where
         F: Fn(A) -> T + Send + Sync + 'static,
@@ -76,12 +80,11 @@ impl Functions {
     {
         const { assert!(size_of::<F>() == 0, "a function that captures something") };
         let name = name_of(&function);
-        assert!(!self.has(name), "two functions are called {name}: give them names of their own");
         let run = move |args: &[u8]| match rmp_serde::from_slice(args) {
             Ok(args) => reply::run(|| function(args)),
             Err(error) => Reply::Arguments(error.to_string()),
         };
-        self.entries.push(Entry { name, run: Box::new(run) });
+        self.entries.push(Entry { name, kind: TypeId::of::<F>(), run: Box::new(run) });
         self
     }
 
@@ -100,20 +103,17 @@ impl Functions {
         }
         let _ = SERVED.set(self);
     }
-
-    fn has(&self, name: &str) -> bool {
-        self.entries.iter().any(|entry| entry.name == name)
-    }
 }
 
-/// The name of a function's type, the same in all processes of one program.
+/// The name of a function's type.
 pub(super) fn name_of<F>(_: &F) -> &'static str {
     std::any::type_name::<F>()
 }
 
-/// Whether this process can call the function of this name.
-pub(super) fn is_served(name: &str) -> bool {
-    SERVED.get().is_some_and(|functions| functions.has(name))
+/// The place of a function among those that this process serves.
+pub(super) fn place_of<F: 'static>(_: &F) -> Option<usize> {
+    let kind = TypeId::of::<F>();
+    SERVED.get()?.entries.iter().position(|entry| entry.kind == kind)
 }
 
 struct Descriptors {
@@ -169,9 +169,9 @@ unsafe fn borrow(fd: RawFd) -> std::os::fd::BorrowedFd<'static> {
 fn answer(functions: &Functions, descriptors: Descriptors) -> i32 {
     let Descriptors { mut channel, root, start } = descriptors;
     let reply = match receive(&mut channel) {
-        Ok(request) => match enter(&request, root, start) {
+        Ok(request) => match enter(&request, &channel, root, start) {
             Ok(()) => {
-                let entry = functions.entries.iter().find(|entry| entry.name == request.function);
+                let entry = functions.entries.get(request.function);
                 entry.map_or(Reply::Nothing, |entry| (entry.run)(&request.args))
             }
             Err(failure) => Reply::Failed(failure),
@@ -193,13 +193,25 @@ fn receive(channel: &mut File) -> io::Result<Request> {
     rmp_serde::from_slice(&bytes).map_err(io::Error::other)
 }
 
-fn enter(request: &Request, root: OwnedFd, start: Option<OwnedFd>) -> Result<(), Failure> {
-    // What it starts is not to have them.
-    for fd in [Some(&root), start.as_ref()].into_iter().flatten() {
+fn enter(
+    request: &Request,
+    channel: &File,
+    root: OwnedFd,
+    start: Option<OwnedFd>,
+) -> Result<(), Failure> {
+    // What it starts is not to have them, nor to speak in its name.
+    let fds = [Some(channel.as_fd()), Some(root.as_fd()), start.as_ref().map(AsFd::as_fd)];
+    for fd in fds.into_iter().flatten() {
         rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::CLOEXEC)
             .map_err(Failure::at(step::PIVOT))?;
     }
+    let own =
+        request.locks.then(open_own_directory).transpose().map_err(Failure::at(step::LOCK))?;
     pivot(root.as_fd()).map_err(Failure::at(step::PIVOT))?;
+    drop(root);
+    if let Some(own) = own {
+        lock_mounts(own.as_fd()).map_err(Failure::at(step::LOCK))?;
+    }
     if let Some(start) = start {
         rustix::process::fchdir(start).map_err(Failure::at(step::START))?;
     }

@@ -1,7 +1,8 @@
 //! What comes back of a call.
 //!
-//! On the wire, a stream that ends after it: one byte for its kind, then its content. The other end is code of this
-//! program, but in a root with others, who may be able to write to it: so it is read with a limit.
+//! On the wire, a stream that ends after it: one byte for its kind, the length of its content as 8 bytes in native order,
+//! and its content. The other end is code of this program, but it may have forked, and in a root there are others: so
+//! exactly one reply is read, with a limit.
 
 use std::any::Any;
 use std::fs::File;
@@ -17,6 +18,9 @@ use thither_place::error::printable;
 use thither_place::launch::{Failure, Step};
 
 use super::CallError;
+
+/// The kind and the length.
+const HEADER: usize = 9;
 
 /// The longest value, in bytes as encoded.
 const LONGEST: u64 = 1 << 30;
@@ -81,7 +85,7 @@ impl Reply {
             }
             Reply::Nothing => return Ok(()),
         };
-        to.write_all(&[kind])?;
+        to.write_all(&[&[kind][..], &(content.len() as u64).to_ne_bytes()].concat())?;
         to.write_all(&content)
     }
 
@@ -99,11 +103,19 @@ impl Reply {
         if length as u64 > LONGEST {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is longer than 1 GiB"));
         }
-        let Some((&kind, content)) = bytes.split_first() else { return Ok(Reply::Nothing) };
+        if bytes.is_empty() {
+            return Ok(Reply::Nothing);
+        }
+        let no_reply = || io::Error::new(io::ErrorKind::InvalidData, "it is no reply");
+        let (header, content) = bytes.split_at_checked(HEADER).ok_or_else(no_reply)?;
+        let (kind, length) = (header[0], (content.len() as u64).to_ne_bytes());
+        if header[1..] != length {
+            return Err(no_reply());
+        }
         let text = || String::from_utf8_lossy(content).into_owned();
         Ok(match (kind, content) {
             (b'v', _) => {
-                bytes.remove(0);
+                bytes.drain(..HEADER);
                 Reply::Value(bytes)
             }
             (b'p', _) => Reply::Panic(text()),
@@ -113,7 +125,7 @@ impl Reply {
                 let errno = Errno::from_raw_os_error(i32::from_ne_bytes([a, b, c, d]));
                 Reply::Failed(Failure { step: Step(step), index: 0, errno })
             }
-            _ => return Err(io::Error::new(io::ErrorKind::InvalidData, "it is no reply")),
+            _ => return Err(no_reply()),
         })
     }
 
@@ -170,7 +182,9 @@ mod tests {
 
     #[test]
     fn rubbish_is_no_reply() {
-        for rubbish in [&b"x"[..], b"f123", b"f123456"] {
+        let one = [&b"v"[..], &1u64.to_ne_bytes(), b"1"].concat();
+        let twice = [&one[..], &one].concat();
+        for rubbish in [&b"x"[..], b"f123", b"v12345678", b"x\0\0\0\0\0\0\0\0", &twice] {
             let (read, mut write) = io::pipe().unwrap();
             write.write_all(rubbish).unwrap();
             drop(write);

@@ -1,3 +1,4 @@
+#![expect(unsafe_code, reason = "fork(2)")]
 //! What is called.
 
 use std::collections::BTreeMap;
@@ -99,4 +100,26 @@ pub(crate) fn unspeakable(_: ()) -> Unspeakable {
 pub(crate) fn threads(count: u32) -> u32 {
     let threads: Vec<_> = (0..count).map(|n| std::thread::spawn(move || n)).collect();
     threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+}
+
+pub(crate) fn starts(program: PathBuf) -> String {
+    std::process::Command::new(program).status().expect("it can be started");
+    "honest".to_owned()
+}
+
+pub(crate) fn forks(_: ()) -> u8 {
+    // SAFETY: this process has one thread.
+    match unsafe { libc::fork() } {
+        0 => 1,
+        child => {
+            // SAFETY: our child, and no status is wanted.
+            unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+            2
+        }
+    }
+}
+
+pub(crate) fn runs(script: String) -> String {
+    let output = std::process::Command::new("/bin/sh").args(["-c", &script]).output();
+    String::from_utf8_lossy(&output.expect("a shell").stdout).into_owned()
 }

@@ -21,7 +21,13 @@ macro_rules! tests {
     };
 }
 
+/// Two closures of one function, whose types have one name.
+fn pair() -> (impl Fn(String) -> String + Send + Sync, impl Fn(String) -> String + Send + Sync) {
+    (|text| format!("first {text}"), |text| format!("second {text}"))
+}
+
 fn main() {
+    let (first, second) = pair();
     Functions::new()
         .register(add)
         .register(look)
@@ -37,6 +43,11 @@ fn main() {
         .register(many_bytes)
         .register(unspeakable)
         .register(threads)
+        .register(starts)
+        .register(forks)
+        .register(runs)
+        .register(first)
+        .register(second)
         .serve();
     let tests = tests![
         values_come_back,
@@ -54,6 +65,9 @@ fn main() {
         large_values,
         values_that_cannot_be_encoded,
         unregistered,
+        closures_with_one_name,
+        what_it_starts_cannot_speak_for_it,
+        what_is_read_only_stays_so_for_a_user,
         from_many_threads,
         as_an_ordinary_user,
         as_an_ordinary_user_replaced,
@@ -264,8 +278,37 @@ fn unregistered() {
     let error = Chroot::new("/").call(stranger, ()).unwrap_err();
     assert_eq!(error.to_string(), "the function `call::unregistered::stranger` is not registered");
     assert!(error.hint().unwrap().contains("add it to `Functions`"));
-    let twice = std::panic::catch_unwind(|| Functions::new().register(add).register(add));
-    assert!(twice.is_err());
+}
+
+fn closures_with_one_name() {
+    // The two of main have the same name as types; so has a third one here, which is not registered.
+    let error = Chroot::new("/").call(|text: String| text, String::new()).unwrap_err();
+    assert!(matches!(error, CallError::Unregistered { .. }), "{error}");
+    let root = busybox_root!();
+    let (first, second) = pair();
+    let chroot = Chroot::new(root.path());
+    assert_eq!(chroot.call(first, "x".to_owned()).unwrap(), "first x");
+    assert_eq!(chroot.call(second, "x".to_owned()).unwrap(), "second x");
+}
+
+fn what_it_starts_cannot_speak_for_it() {
+    let root = busybox_root!();
+    let forge = "#!/bin/sh\nfor f in 3 4 5 6 7 8 9; do echo forged >&$f; done 2>/dev/null; :\n";
+    testkit::write_program(&root.path().join("tmp/forge"), forge);
+    let value = Chroot::new(root.path()).call(starts, "/tmp/forge".into()).unwrap();
+    assert_eq!(value, "honest");
+    // A copy of itself that returns as well.
+    let error = Chroot::new(root.path()).call(forks, ()).unwrap_err();
+    assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "it is no reply");
+}
+
+fn what_is_read_only_stays_so_for_a_user() {
+    as_ordinary_user!();
+    let root = busybox_root!();
+    let chroot = Chroot::new(root.path()).read_only(true);
+    let said = chroot.call(runs, "mount -o remount,bind,rw /; touch /tmp/x 2>&1; id -u".into());
+    let said = said.unwrap();
+    assert!(said.ends_with("Read-only file system\n0\n"), "{said}");
 }
 
 fn from_many_threads() {

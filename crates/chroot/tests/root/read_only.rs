@@ -5,7 +5,9 @@ use std::fs;
 use testkit::BusyboxRoot;
 use thither_chroot::{Chroot, Mount, Overlay};
 
-use crate::{as_both, assert_clean, busybox_root, listing, printed_in, with_mounts};
+use crate::{
+    as_both, as_ordinary_user, assert_clean, busybox_root, listing, printed_in, with_mounts,
+};
 
 as_both! {
     the_root_is_and_its_mounts_are_not,
@@ -88,4 +90,21 @@ fn what_is_mounted_below_is_too() {
 fn what_is_mounted_below_a_users_is_too() {
     with_mounts!(user, BELOW);
     check_below(&busybox_root!());
+}
+
+#[test]
+fn root_of_a_user_namespace_cannot_change_that() {
+    as_ordinary_user!();
+    let root = busybox_root!();
+    let shown = tempfile::tempdir().unwrap();
+    let script = "for at in / /mnt; do
+            mount -o remount,bind,rw $at; mount -o remount,rw $at; umount $at; touch $at/made
+        done 2>/dev/null; touch /dev/shm/x; id -u; echo $$";
+    let mount = Mount::bind(shown.path()).at("/mnt").read_only();
+    for read_only in [true, false] {
+        let place = Chroot::new(root.path()).read_only(read_only).mount(mount.clone().recursive());
+        assert_eq!(printed_in(&place, script), "0\n2\n");
+        assert_eq!(listing(shown.path()), [""; 0]);
+        assert_eq!(root.path().join("made").exists(), !read_only);
+    }
 }
