@@ -140,7 +140,23 @@ pub(crate) fn hint(error: &io::Error) -> String {
     if error.to_string().contains("Cannot determine your user name") {
         return "give the user a name in the passwd file, or run this as root".into();
     }
-    "as root: `usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER`; or run this as root".into()
+    let range =
+        free_range(&["/etc/subuid", "/etc/subgid"].map(|path| read(path).unwrap_or_default()));
+    format!(
+        "as root: `usermod --add-subuids {range} --add-subgids {range} USER`; or run this as root"
+    )
+}
+
+/// The first 65536 ids, as usermod(8) takes them, above all that the files grant to anybody.
+fn free_range(files: &[Vec<u8>]) -> String {
+    let end = |line: &str| {
+        let mut fields = line.split(':').skip(1);
+        let mut number = || fields.next()?.trim().parse::<u32>().ok();
+        Some(number()?.saturating_add(number()?))
+    };
+    let texts = files.iter().map(|text| String::from_utf8_lossy(text));
+    let first = texts.flat_map(|text| text.lines().filter_map(end).max()).fold(100_000, u32::max);
+    format!("{first}-{}", first.saturating_add(65535))
 }
 
 #[cfg(test)]
@@ -156,6 +172,13 @@ mod tests {
         };
         assert_eq!(of(&["1000", "ann"]), [(100_000, 65536), (300_000, 1), (9, 2)]);
         assert_eq!(of(&["an"]), []);
+    }
+
+    #[test]
+    fn nobody_is_told_to_take_the_ids_of_another() {
+        assert_eq!(free_range(&[Vec::new(), b"junk".to_vec()]), "100000-165535");
+        let files = [b"a:100000:65536\nb:165536:10\n".to_vec(), b"c:300000:5".to_vec()];
+        assert_eq!(free_range(&files), "300005-365540");
     }
 
     #[test]

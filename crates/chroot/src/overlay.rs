@@ -79,18 +79,25 @@ impl Kept {
     /// Those of `mkdir(2)` and `open(2)`, and when another command has it.
     pub(crate) fn open(dir: &Path) -> io::Result<Kept> {
         let mut made = Vec::new();
-        for folder in [dir.to_owned(), dir.join("upper"), dir.join("work")] {
+        // What is `/` inside has the mode of `upper`. Nobody else can open `work`, and so have the lock.
+        for (folder, mode) in
+            [(dir.to_owned(), 0o755), (dir.join("upper"), 0o755), (dir.join("work"), 0o700)]
+        {
             match fs::create_dir(&folder) {
                 Ok(()) => {
-                    // What is `/` inside has the mode of `upper`.
-                    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755))?;
+                    fs::set_permissions(&folder, fs::Permissions::from_mode(mode))?;
                     made.push(folder);
                 }
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    if folder != dir && !fs::symlink_metadata(&folder)?.is_dir() {
+                        let text = format!("{} is no directory", quoted(&folder));
+                        return Err(io::Error::new(io::ErrorKind::NotADirectory, text));
+                    }
+                }
                 Err(error) => return Err(error),
             }
         }
-        let lock = File::open(dir)?;
+        let lock = File::open(dir.join("work"))?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Err(Errno::AGAIN) => {
                 Err(io::Error::new(io::ErrorKind::ResourceBusy, "another command has it"))

@@ -14,7 +14,7 @@ use thither_place::{Error, Result};
 use crate::attach::{FileSystem, Missing, PlannedMount, What};
 use crate::mount_points::{MountPoints, exists};
 use crate::overlay::PlannedOverlay;
-use crate::root::{Root, relative};
+use crate::root::{Root, parts, relative};
 use crate::{Chroot, Mount, Source};
 
 /// A mount whose source is there.
@@ -107,7 +107,7 @@ impl Chroot {
                         action: format!("mount {}", describe(mount)),
                         place: self.address(),
                         source: "the variable is not set here".into(),
-                        hint: Some("set it, or make the mount optional".into()),
+                        hint: Some("set it, or leave the mount out".into()),
                     });
                 }
             },
@@ -135,6 +135,14 @@ impl Chroot {
                 self.failed(format!("use the mount point {path}"), error)
             })?,
         };
+        if parts(&destination).next().is_none() {
+            return Err(Error::Place {
+                action: format!("mount {}", describe(mount)),
+                place: self.address(),
+                source: "it would hide the whole root".into(),
+                hint: Some("name a path below `/`".into()),
+            });
+        }
         Ok(Some(Found { index, mount, path, destination, is_dir, lacking: Vec::new() }))
     }
 
@@ -162,7 +170,8 @@ impl Chroot {
             let once = if mount.is_dir { "mkdir -p" } else { "touch" };
             let hint = match source.kind() {
                 io::ErrorKind::ReadOnlyFilesystem => {
-                    "with an overlay (`overlay`) it need not be made".to_owned()
+                    "make it where the root can be written to, or lay an overlay over the root"
+                        .to_owned()
                 }
                 _ if !mount.mount.create => format!("make it, with {once}, or let it be made"),
                 _ => format!("make it once, with {once}, or run this as root"),

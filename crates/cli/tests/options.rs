@@ -125,7 +125,7 @@ fn bind_of_variables_and_file_systems() {
             | text
             | Linux
             error: cannot mount `$V` on `/home` in `chroot:[R]`: the variable is not set here
-            hint: set it, or make the mount optional
+            hint: set it, or leave the mount out
             exit 125
         "#]],
     );

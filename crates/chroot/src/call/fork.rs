@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::fs::{self, File};
+use std::io::Write;
 use std::os::fd::OwnedFd;
 
 use serde::Serialize;
@@ -36,12 +37,14 @@ impl Chroot {
             return Err(CallError::Threads { threads });
         }
         let prepared = self.prepare(&Command::new(""))?;
+        // Else the copy would say it too.
+        std::io::stdout().flush().map_err(failed)?;
         let (ours, theirs) = std::io::pipe().map_err(failed)?;
         let closure = Cell::new(Some((closure, OwnedFd::from(theirs))));
         let run = || {
             let Some((closure, theirs)) = closure.take() else { return 125 };
             let reply = reply::run(closure);
-            let _ = std::io::Write::flush(&mut std::io::stdout());
+            let _ = std::io::stdout().flush();
             match reply.send(&mut File::from(theirs)) {
                 Ok(()) => 0,
                 Err(_) => 125,

@@ -4,6 +4,7 @@ mod functions;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 
 use functions::*;
@@ -165,13 +166,16 @@ fn streams_are_ours() {
     let root = busybox_root!();
     if std::env::var_os("TESTKIT_SAYS").is_some() {
         Chroot::new(root.path()).call(says, "without a newline".to_owned()).unwrap();
+        std::io::stdout().write_all(b"once").unwrap();
+        Chroot::new(root.path()).call_forked(|| 1).unwrap();
         return;
     }
     let mut command = std::process::Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "streams_are_ours"]).env("TESTKIT_SAYS", "1");
+    command.args(["--exact", "streams_are_ours", "--test-threads=1"]).env("TESTKIT_SAYS", "1");
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && said.contains("without a newline"), "{output:?}");
+    assert_eq!(said.matches("once").count(), 1, "{said}");
 }
 
 fn user_directory_and_environment() {

@@ -93,7 +93,7 @@ fn groups_that_are_not_granted() {
         &Chroot::new(root.path()).ids(Ids::Subordinate),
         expect![[r#"
             cannot have more ids than yours in `chroot:ROOT`: /etc/subgid grants no ids to user 12345, tester
-            hint: as root: `usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER`; or run this as root"#]],
+            hint: as root: `usermod --add-subuids 265536-331071 --add-subgids 265536-331071 USER`; or run this as root"#]],
     );
 }
 

@@ -407,13 +407,13 @@ fn sources_in_the_environment() {
         &with(Mount::parse("$THITHER_UNSET:/x")),
         expect![[r#"
         cannot mount `$THITHER_UNSET` on `/x` in `chroot:ROOT`: the variable is not set here
-        hint: set it, or make the mount optional"#]],
+        hint: set it, or leave the mount out"#]],
     );
     check_refused(
         &with(Mount::parse("$THITHER_EMPTY")),
         expect![[r#"
         cannot mount `$THITHER_EMPTY` in `chroot:ROOT`: the variable is not set here
-        hint: set it, or make the mount optional"#]],
+        hint: set it, or leave the mount out"#]],
     );
     for text in ["$THITHER_UNSET:/x", "$THITHER_EMPTY:/x"] {
         let place = with(Mount::parse(text).optional());
@@ -444,4 +444,15 @@ fn relative_paths() {
     let place = Chroot::new(OsString::from(root.path().file_name().unwrap()));
     assert_eq!(printed_in(&place.overlay(Overlay::Vanish), "echo $$; pwd"), "2\n/\n");
     assert_clean(root.path(), &before);
+}
+
+#[test]
+fn the_root_itself_is_no_mount_point() {
+    let root = busybox_root!();
+    for path in ["/", "", "//.", "/tmp/.."] {
+        let place = Chroot::new(root.path()).mount(Mount::tmpfs(path));
+        let error = place.command("true").status().unwrap_err();
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert_eq!(cause, "it would hide the whole root", "{path}");
+    }
 }

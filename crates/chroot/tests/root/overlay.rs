@@ -254,7 +254,7 @@ fn a_root_that_is_mounted_read_only() {
     let said = refusal(&Chroot::new(root.path()), sh(""));
     expect![[r#"
         cannot make the missing mount point `ROOT/proc` in `chroot:ROOT`: Read-only file system (os error 30)
-        hint: with an overlay (`overlay`) it need not be made"#]]
+        hint: make it where the root can be written to, or lay an overlay over the root"#]]
     .assert_eq(&said);
     let text = printed_in(&vanishing(&root), "ls -d /proc/self; echo x >/x; cat /x");
     assert_eq!(text, "/proc/self\nx\n");
@@ -448,4 +448,27 @@ fn nothing_lies_under_or_over_the_new_root() {
             assert_eq!(String::from_utf8_lossy(&output.stdout), "1\n", "{root} {overlay:?}");
         }
     }
+}
+
+#[test]
+fn a_directory_that_is_no_such_thing() {
+    let (root, folder) = (busybox_root!(), tempfile::tempdir().unwrap());
+    fs::write(folder.path().join("upper"), "").unwrap();
+    let place = Chroot::new(root.path()).overlay(Overlay::Keep(folder.path().into()));
+    let error = place.status(&sh("")).unwrap_err();
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.ends_with("/upper` is no directory"), "{cause}");
+}
+
+#[test]
+fn a_stranger_who_locks_the_directory_keeps_nobody_out() {
+    let (root, folder) = (busybox_root!(), tempfile::tempdir().unwrap());
+    let lock = fs::File::open(folder.path()).unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let place = Chroot::new(root.path()).overlay(Overlay::Keep(folder.path().into()));
+    assert_eq!(printed_in(&place, "echo in"), "in\n");
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &fs::metadata(folder.path().join("work")).unwrap().permissions(),
+    );
+    assert_eq!(mode & 0o077, 0);
 }
