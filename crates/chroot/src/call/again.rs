@@ -16,7 +16,7 @@ use thither_place::{Command, Streams};
 
 use super::CallError;
 use super::functions::{ARGUMENT, Request, name_of, place_of};
-use super::reply::Reply;
+use super::reply;
 use crate::Chroot;
 use crate::enter::Start;
 use crate::place::Task;
@@ -85,19 +85,11 @@ impl Chroot {
         let name = std::env::args_os().next().unwrap_or_else(|| path.to_owned());
         let exec = Exec::new(path, &name, &[argument], &resolved.env).map_err(failed)?.keep(kept);
         let task = Task::Again { exec: &exec, root: root.as_fd() };
-        let (mut process, entered) = prepared.start(&Streams::default(), task)?;
+        let (process, entered) = prepared.start(&Streams::default(), task)?;
         drop(theirs);
-        let mut channel = File::from(ours);
+        let channel = File::from(ours);
         let sent = send(&channel, &request);
-        let reply = sent.and_then(|()| Reply::receive(&mut channel));
-        let exit = process.wait()?;
-        let reply = reply.map_err(|source| CallError::Value {
-            action: "receive",
-            what: "the value",
-            function,
-            source: Box::new(source),
-        })?;
-        reply.value(function, exit, |failure| entered.error(failure))
+        reply::take(sent.map(|()| channel), process, &entered, function)
     }
 }
 

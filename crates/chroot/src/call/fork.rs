@@ -11,7 +11,7 @@ use thither_place::{Command, Streams};
 
 use super::CallError;
 use super::functions::name_of;
-use super::reply::{self, Reply};
+use super::reply;
 use crate::Chroot;
 use crate::place::Task;
 
@@ -50,17 +50,9 @@ impl Chroot {
                 Err(_) => 125,
             }
         };
-        let (mut process, entered) = prepared.start(&Streams::default(), Task::Function(&run))?;
+        let (process, entered) = prepared.start(&Streams::default(), Task::Function(&run))?;
         // Of the end that is written to, only the copy's is left.
         drop(closure);
-        let reply = Reply::receive(&mut File::from(OwnedFd::from(ours)));
-        let exit = process.wait()?;
-        let reply = reply.map_err(|source| CallError::Value {
-            action: "receive",
-            what: "the value",
-            function,
-            source: Box::new(source),
-        })?;
-        reply.value(function, exit, |failure| entered.error(failure))
+        reply::take(Ok(File::from(OwnedFd::from(ours))), process, &entered, function)
     }
 }

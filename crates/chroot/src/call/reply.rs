@@ -13,11 +13,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustix::io::Errno;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use thither_place::Exit;
 use thither_place::error::printable;
 use thither_place::launch::{Failure, Step};
+use thither_place::{Exit, Process};
 
 use super::CallError;
+use crate::place::Entered;
 
 /// The kind and the length.
 const HEADER: usize = 9;
@@ -40,6 +41,25 @@ pub(super) enum Reply {
     Failed(Failure),
     /// Nothing.
     Nothing,
+}
+
+/// Receives a function's reply and waits for the end of its process; what is left inside ends too.
+pub(super) fn take<T: DeserializeOwned>(
+    from: io::Result<File>,
+    mut process: Process,
+    entered: &Entered<'_>,
+    function: &'static str,
+) -> Result<T, CallError> {
+    // Closed before the end is waited for: a process that has more to say than is taken would wait for us.
+    let reply = from.and_then(|mut from| Reply::receive(&mut from));
+    let exit = process.wait()?;
+    let reply = reply.map_err(|source| CallError::Value {
+        action: "receive",
+        what: "the value",
+        function,
+        source: Box::new(source),
+    })?;
+    reply.value(function, exit, |failure| entered.error(failure))
 }
 
 /// Runs a function and encodes what comes of it.
@@ -93,7 +113,7 @@ impl Reply {
     ///
     /// # Errors
     /// When it cannot be read, or is longer than any should be.
-    pub(super) fn receive(from: &mut File) -> io::Result<Reply> {
+    fn receive(from: &mut File) -> io::Result<Reply> {
         let mut bytes = Vec::new();
         let length = match from.take(LONGEST + 1).read_to_end(&mut bytes) {
             // It was killed with some of its request unread.
@@ -130,7 +150,7 @@ impl Reply {
     }
 
     /// The value, or why there is none; `failed` says what a step that failed means.
-    pub(super) fn value<T: DeserializeOwned>(
+    fn value<T: DeserializeOwned>(
         self,
         function: &'static str,
         exit: Exit,
