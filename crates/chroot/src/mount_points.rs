@@ -4,7 +4,7 @@
 //! made under a temporary name that its [record](crate::records) knows already, then what it is gets recorded, and
 //! only then it gets its own name, if nobody else has made that meanwhile.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use rustix::io::Errno;
 
 use crate::made::{Entry, Identity, temporary_name};
 use crate::records::Record;
-use crate::root::{MAX_LINKS, Root, parts};
+use crate::root::Root;
 
 /// Our use of a root's mount points. Dropping it removes those that were made, if nobody else uses them.
 #[derive(Debug)]
@@ -61,41 +61,12 @@ impl MountPoints {
         destination: impl AsRef<Path>,
         dir: bool,
     ) -> io::Result<()> {
-        let mut todo: Vec<OsString> = parts(destination.as_ref()).rev().collect();
-        let mut at = PathBuf::from("/");
-        let mut links = 0;
-        while let Some(name) = todo.pop() {
-            if name == ".." {
-                at.pop();
-                continue;
-            }
-            if links > MAX_LINKS {
-                return Err(Errno::LOOP.into());
-            }
-            let next = at.join(&name);
-            match root.link(&next) {
-                Ok(Some(target)) => {
-                    links += 1;
-                    if target.is_absolute() {
-                        at = "/".into();
-                    }
-                    todo.extend(parts(&target).rev());
-                }
-                Ok(None) => at = next,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    let parent = root.open_inside(&at, OFlags::PATH | OFlags::DIRECTORY)?;
-                    if self.make_one(&parent, &next, dir || !todo.is_empty())? {
-                        at = next;
-                    } else {
-                        // Somebody else has made something there. It may be a link, and gone the next time.
-                        links += 1;
-                        todo.push(name);
-                    }
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
+        root.walk(destination.as_ref(), |parent, path, more| {
+            let parent = root.open_inside(parent, OFlags::PATH | OFlags::DIRECTORY)?;
+            // If somebody else has made something there, it may be a link, and gone the next time.
+            self.make_one(&parent, path, dir || more)
+        })
+        .map(drop)
     }
 
     /// Makes a directory or a file, unless somebody else does so first; says whether.

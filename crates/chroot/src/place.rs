@@ -242,19 +242,15 @@ impl<'a> Prepared<'a> {
         let submounts = submounts.unwrap_or_default();
         let (root, resolved) = (self.root, self.resolved);
         let entered = Entered { chroot, root, resolved, submounts };
-        let own_exec = match task {
-            Task::Again { .. } => None,
-            Task::Program | Task::Function(_) => Some(
-                entered
-                    .resolved
-                    .exec()
-                    .map_err(|error| entered.resolved.spawn_error(error, &entered.root))?,
-            ),
-        };
-        let exec = match (&own_exec, &task) {
-            (Some(exec), _) => exec,
-            (None, Task::Again { exec, .. }) => exec,
-            (None, Task::Program | Task::Function(_)) => unreachable!("made above"),
+        let own_exec;
+        let exec = match task {
+            Task::Again { exec, .. } => exec,
+            Task::Program | Task::Function(_) => {
+                let made = entered.resolved.exec();
+                let failed = |error| entered.resolved.spawn_error(error, &entered.root);
+                own_exec = made.map_err(failed)?;
+                &own_exec
+            }
         };
         let plumbing = Plumbing::open(streams)
             .map_err(|source| chroot.failed("open the command's streams", source))?;

@@ -63,30 +63,50 @@ impl Root {
     /// A path with every link in it followed inside, dangling ones too: what would have to be made there.
     ///
     /// # Errors
-    /// As `openat2(2)`, but for what does not exist; `ELOOP`.
+    /// As [`walk`](Root::walk).
     pub(crate) fn real_path(&self, path: &Path) -> io::Result<PathBuf> {
+        self.walk(path, |_, _, _| Ok(true))
+    }
+
+    /// Walks a path, following links inside, dangling ones too, and gives where it ends. For each part that does not
+    /// exist `missing` is told the folder, the path and whether more follows; `false` looks at that part again.
+    ///
+    /// # Errors
+    /// As `openat2(2)`, but for what does not exist; `ELOOP`; those of `missing`.
+    pub(crate) fn walk(
+        &self,
+        path: &Path,
+        mut missing: impl FnMut(&Path, &Path, bool) -> io::Result<bool>,
+    ) -> io::Result<PathBuf> {
         let mut todo: Vec<OsString> = parts(path).rev().collect();
         let mut at = PathBuf::from("/");
-        let mut links = 0;
+        let mut turns = 0;
         while let Some(name) = todo.pop() {
             if name == ".." {
                 at.pop();
                 continue;
             }
+            if turns > MAX_LINKS {
+                return Err(Errno::LOOP.into());
+            }
             let next = at.join(&name);
             match self.link(&next) {
                 Ok(Some(target)) => {
-                    links += 1;
-                    if links > MAX_LINKS {
-                        return Err(Errno::LOOP.into());
-                    }
+                    turns += 1;
                     if target.is_absolute() {
                         at = "/".into();
                     }
                     todo.extend(parts(&target).rev());
                 }
                 Ok(None) => at = next,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => at = next,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    if missing(&at, &next, !todo.is_empty())? {
+                        at = next;
+                    } else {
+                        turns += 1;
+                        todo.push(name);
+                    }
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -97,7 +117,7 @@ impl Root {
     ///
     /// # Errors
     /// As `openat2(2)` and `readlinkat(2)`.
-    pub(crate) fn link(&self, path: &Path) -> io::Result<Option<PathBuf>> {
+    fn link(&self, path: &Path) -> io::Result<Option<PathBuf>> {
         let found = self.open_inside(path, OFlags::PATH | OFlags::NOFOLLOW)?;
         let stat = statat(&found, c"", AtFlags::EMPTY_PATH)?;
         if !FileType::from_raw_mode(stat.st_mode).is_symlink() {
@@ -162,7 +182,7 @@ pub(crate) fn open_in_root(
 }
 
 /// How many links a path may lead through, as in the kernel (path_resolution(7)).
-pub(crate) const MAX_LINKS: usize = 40;
+const MAX_LINKS: usize = 40;
 
 /// The names in a path, without `/` and `.`.
 pub(crate) fn parts(path: &Path) -> impl DoubleEndedIterator<Item = OsString> {

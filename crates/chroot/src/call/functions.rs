@@ -71,7 +71,6 @@ impl Functions {
 
     /// Adds one: a `fn` of one argument, which may be a tuple, or a closure that captures nothing. A closure that
     /// captures something, or a pointer to a function, does not compile.
-    ///
     pub fn register<F, A, T>(mut self, function: F) -> Functions
     where
         F: Fn(A) -> T + Send + Sync + 'static,

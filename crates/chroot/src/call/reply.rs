@@ -94,19 +94,20 @@ fn payload(payload: &(dyn Any + Send)) -> String {
 impl Reply {
     /// Sends it; its end is the end of the stream.
     pub(super) fn send(&self, to: &mut File) -> io::Result<()> {
+        let failure;
         let (kind, content) = match self {
-            Reply::Value(value) => (b'v', value.clone()),
-            Reply::Panic(text) => (b'p', text.clone().into_bytes()),
-            Reply::Arguments(text) => (b'a', text.clone().into_bytes()),
-            Reply::Encoding(text) => (b'e', text.clone().into_bytes()),
-            Reply::Failed(failure) => {
-                let errno = failure.errno.raw_os_error().to_ne_bytes();
-                (b'f', [&[failure.step.0][..], &errno].concat())
+            Reply::Value(value) => (b'v', value.as_slice()),
+            Reply::Panic(text) => (b'p', text.as_bytes()),
+            Reply::Arguments(text) => (b'a', text.as_bytes()),
+            Reply::Encoding(text) => (b'e', text.as_bytes()),
+            Reply::Failed(Failure { step, errno, .. }) => {
+                failure = [&[step.0][..], &errno.raw_os_error().to_ne_bytes()].concat();
+                (b'f', failure.as_slice())
             }
             Reply::Nothing => return Ok(()),
         };
         to.write_all(&[&[kind][..], &(content.len() as u64).to_ne_bytes()].concat())?;
-        to.write_all(&content)
+        to.write_all(content)
     }
 
     /// Receives one.
