@@ -2,6 +2,7 @@
 //!
 //! - [`Session`] drives a program in a pty, [`Tmux`] in a whole terminal emulator.
 //! - [`BusyboxRoot`] is a root file system to enter; [`as_user`] gives up the rights of root.
+//! - [`Engine`] is a real Docker engine, [`Registry`] a real registry; [`Proxy`] breaks the connections to them.
 //! - [`own_process!`] gives a test a process of its own, [`own_records!`] also records of its own, [`within_deadline`]
 //!   gives up on what waits for ever.
 //! - [`Marker`], [`descriptors`] and [`mounts`] find what was left behind.
@@ -11,8 +12,11 @@
 //! panic on failure, at the line of the test, unless they return a `Result`; those return the reason for a skip.
 
 mod alone;
+mod engine;
 mod modes;
+mod proxy;
 mod records;
+mod registry;
 mod root;
 mod session;
 mod skip;
@@ -21,8 +25,11 @@ mod user;
 mod watch;
 
 pub use alone::{rerun, within_deadline};
+pub use engine::{Answer, Certificates, Container, ENGINE, Engine, NewContainer, Setup, Tls};
 pub use modes::Modes;
+pub use proxy::Proxy;
 pub use records::{RecordsFolder, Who};
+pub use registry::Registry;
 pub use root::{BusyboxRoot, write_program};
 pub use session::{PROMPT, Session};
 pub use skip::record_skip;

@@ -31,10 +31,15 @@ impl BusyboxRoot {
     /// When busybox is there and the folder for temporary files cannot be written.
     #[track_caller]
     pub fn new() -> Result<BusyboxRoot, String> {
-        let busybox = find_program("busybox")?;
+        BusyboxRoot::of(&find_program("busybox")?)
+    }
+
+    /// Makes one of this busybox.
+    #[track_caller]
+    pub(crate) fn of(busybox: &Path) -> Result<BusyboxRoot, String> {
         let folder = public_folder("thither-root").expect("a temporary folder");
         let root = BusyboxRoot { folder };
-        root.fill(&busybox)
+        root.fill(busybox)
             .unwrap_or_else(|error| panic!("a root file system of {busybox:?}: {error}"));
         Ok(root)
     }
@@ -135,7 +140,7 @@ pub fn write_program(path: &Path, text: &str) {
 }
 
 /// The libraries and the loader of a program by `ldd`; none for a static one.
-fn libraries(program: &Path) -> io::Result<Vec<PathBuf>> {
+pub(crate) fn libraries(program: &Path) -> io::Result<Vec<PathBuf>> {
     let output = Command::new("ldd").arg(program).output()?;
     // `libc.so.6 => /lib/.../libc.so.6 (0x...)`, `/lib64/ld-linux-x86-64.so.2 (0x...)`, `linux-vdso.so.1 (0x...)`
     Ok(String::from_utf8_lossy(&output.stdout)

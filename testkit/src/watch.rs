@@ -228,7 +228,7 @@ mod tests {
         let mut child = command.spawn().unwrap();
         wait_until(DEADLINE, "two marked processes", || marker.processes().len() == 2);
         assert!(marker.processes().contains(&child.id()));
-        assert_eq!(Marker::new().processes(), []);
+        assert_eq!(Marker::new().processes(), [0; 0]);
         drop(child.stdin.take());
         child.wait().unwrap();
         marker.assert_gone();

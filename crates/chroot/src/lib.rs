@@ -26,6 +26,7 @@ mod chroot;
 mod mount;
 mod command;
 mod place;
+mod files;
 mod plan;
 mod root;
 mod names;

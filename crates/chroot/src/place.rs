@@ -8,6 +8,7 @@ use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::thread::{CapabilitySet, capabilities};
+use thither_place::archive::Archive;
 use thither_place::error::quoted;
 use thither_place::launch::{
     self, Exec, Failure, Launch, LaunchError, Resolved, Supervisor, c_string,
@@ -69,7 +70,7 @@ impl Chroot {
         }
     }
 
-    fn open_root(&self, uid: u32) -> Result<Root> {
+    pub(crate) fn open_root(&self, uid: u32) -> Result<Root> {
         Root::open(&self.root, self.address(), uid).map_err(|source| {
             let hint = match source.kind() {
                 io::ErrorKind::NotFound => Some("name a directory that holds a root file system"),
@@ -183,6 +184,14 @@ impl Place for Chroot {
     fn spawn(&self, command: &Command) -> Result<Process> {
         let (process, _) = self.prepare(command)?.start(&command.streams, Task::Program)?;
         Ok(process)
+    }
+
+    fn get(&self, path: &Path) -> Result<Archive> {
+        self.get_files(path)
+    }
+
+    fn put(&self, archive: Archive, path: &Path) -> Result<()> {
+        self.put_files(archive, path)
     }
 }
 

@@ -67,6 +67,22 @@ Examples:
   thither run --ro-bind .:/src --tmpfs /tmp chroot:/srv/debian make -C /src O=/tmp/out
   tar c . | thither run chroot:/srv/debian -- tar x -C /tmp")]
     Run(Deferred<Run>),
+    /// Copy files from place to place
+    ///
+    /// As cp(1) does: into DST if that is a folder, else to that name. What is there under the name is replaced, and a
+    /// folder is merged into one of its name. Mode and time of change are kept, set-id bits are not; with `-r` links are
+    /// copied as links, and fifos, sockets and devices are left out.
+    ///
+    /// All of it arrives under a temporary name, `.NAME.thither-XXXXXXXX`, before anything is replaced: a copy that fails
+    /// or is interrupted leaves DST as it was.
+    #[command(after_help = "\
+Examples:
+  thither cp chroot:/srv/debian::/etc/fstab .
+  thither cp -r src chroot:/srv/debian::/usr/src/
+  thither cp -r chroot:/srv/debian::/etc chroot:/srv/fedora::/root
+  thither cp chroot:/srv/debian::/etc/os-release - | grep VERSION
+  date | thither cp - chroot:/srv/debian::/etc/stamp")]
+    Cp(Deferred<Cp>),
     /// Print the man page or the completions of a shell
     #[command(after_help = "\
 Examples:
@@ -131,6 +147,25 @@ pub(crate) struct Run {
     /// The command and its arguments
     #[arg(trailing_var_arg = true, required = true, value_hint = ValueHint::CommandWithArguments)]
     pub(crate) command: Vec<OsString>,
+}
+
+/// `thither cp`.
+#[derive(Args)]
+pub(crate) struct Cp {
+    /// Copy folders, with all that is below them
+    #[arg(short, long, short_alias = 'R')]
+    pub(crate) recursive: bool,
+    /// What to copy: a path here, a path at a place as in `chroot:/srv/root::/etc/hosts`, or `-` for standard input
+    ///
+    /// The place ends at the first `::` after its colon. A file of this machine that has one in its name is written with
+    /// a slash, as in `./a::b`. A path without a slash at its front is relative to where commands start over there.
+    #[arg(required = true, value_hint = ValueHint::AnyPath)]
+    pub(crate) src: Vec<OsString>,
+    /// Where to: the same, or `-` for standard output
+    ///
+    /// With a slash at its end, or with more than one SRC, it has to be a folder that is there.
+    #[arg(value_hint = ValueHint::AnyPath)]
+    pub(crate) dst: OsString,
 }
 
 /// Where a command runs, and as what.

@@ -2,6 +2,7 @@
 
 mod args;
 mod run;
+mod cp;
 mod pychroot;
 mod generate;
 mod report;
@@ -31,6 +32,7 @@ fn act() -> Result<u8, report::Failure> {
     match args.verb {
         args::Verb::Shell(verb) => run::shell(verb.0),
         args::Verb::Run(verb) => run::run(verb.0),
+        args::Verb::Cp(verb) => cp::cp(verb.0),
         args::Verb::Generate { what } => generate::generate(what),
     }
 }

@@ -158,6 +158,7 @@ fn help() {
     expect_file!["help/thither.txt"].assert_eq(&help(&["--help"]));
     expect_file!["help/shell.txt"].assert_eq(&help(&["shell", "--help"]));
     expect_file!["help/run.txt"].assert_eq(&help(&["run", "--help"]));
+    expect_file!["help/cp.txt"].assert_eq(&help(&["cp", "--help"]));
     expect_file!["help/generate.txt"].assert_eq(&help(&["generate", "--help"]));
     assert_eq!(help(&["help", "run"]), help(&["run", "--help"]));
     assert_eq!(help(&["--version"]), concat!("thither ", env!("CARGO_PKG_VERSION"), "\n"));

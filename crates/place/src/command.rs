@@ -89,6 +89,9 @@ pub struct Command {
     pub user: Option<String>,
     /// Its streams.
     pub streams: Streams,
+    /// Readable once the start is to be given up: for a place that takes its time, beyond a network say. Its
+    /// [`spawn`](crate::Place::spawn) then returns [`Error::Cancelled`](crate::Error::Cancelled).
+    pub cancel: Option<Arc<OwnedFd>>,
 }
 
 impl Command {
@@ -111,6 +114,7 @@ impl Command {
             dir: None,
             user: None,
             streams: Streams::default(),
+            cancel: None,
         }
     }
 

@@ -59,6 +59,22 @@ pub enum Error {
         /// The hop that was lost.
         place: String,
     },
+    /// The caller gave the start up: see [`Command::cancel`](crate::Command::cancel).
+    #[error("gave up on {}", quoted(place))]
+    Cancelled {
+        /// The place's address.
+        place: String,
+    },
+    /// Files could not be copied to or from a place.
+    #[error("cannot {action}")]
+    Copy {
+        /// What was tried, with the path as it was given, to complete "cannot ...".
+        action: String,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+        /// One action that may cure it.
+        hint: Option<String>,
+    },
     /// The user's own terminal or streams could not be used.
     #[error("cannot {action}")]
     Terminal {
@@ -77,8 +93,9 @@ impl Error {
             Error::Spawn { hint, .. }
             | Error::Enter { hint, .. }
             | Error::Place { hint, .. }
+            | Error::Copy { hint, .. }
             | Error::Unsupported { hint, .. } => hint.as_deref(),
-            Error::Disconnected { .. } | Error::Terminal { .. } => None,
+            Error::Disconnected { .. } | Error::Cancelled { .. } | Error::Terminal { .. } => None,
         }
     }
 

@@ -17,11 +17,15 @@ pub mod exit;
 pub mod error;
 pub mod place;
 pub mod local;
+pub mod archive;
 pub mod interact;
 pub mod launch;
 pub mod streams;
 pub mod users;
+#[cfg(feature = "tls")]
+pub mod tls;
 
+pub use archive::Archive;
 pub use command::{Command, Program, Stream, Streams, Terminal};
 pub use error::{Error, Result};
 pub use exit::Exit;
@@ -29,4 +33,4 @@ pub use interact::{Ending, Interact, interact};
 pub use local::Local;
 pub use place::{Output, Place};
 pub use process::{Control, Event, Process};
-pub use thither_term::WindowSize;
+pub use thither_term::{Received, Sender, Signals, WindowSize};

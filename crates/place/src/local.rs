@@ -12,9 +12,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use rustix::fs::{Mode, OFlags};
 use rustix::process::{Signal, WaitIdOptions, pidfd_send_signal};
 use thither_term::WindowSize;
 
+use crate::archive::{Archive, Tree, named, put_files};
+use crate::error::quoted;
 use crate::launch::{self, Exec, Files, Found, Launch, LaunchError, Resolved};
 use crate::process::{Control, Event};
 use crate::streams::Plumbing;
@@ -37,6 +40,26 @@ impl Place for Local {
         let control = prepared.control().map_err(|error| prepared.error(error, &files))?;
         Ok(prepared.plumbing.attach(Process::new(control)))
     }
+
+    fn get(&self, path: &Path) -> Result<Archive> {
+        let named = named(path);
+        let dir = open_directory(named.dir).map_err(|source| copy_failed("from", path, source))?;
+        Ok(Archive::from_tree(Tree::at(dir, named.name)))
+    }
+
+    fn put(&self, archive: Archive, path: &Path) -> Result<()> {
+        put_files(archive, path, &open_directory).map_err(|source| copy_failed("to", path, source))
+    }
+}
+
+fn open_directory(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?)
+}
+
+fn copy_failed(direction: &str, path: &Path, source: io::Error) -> Error {
+    let action = format!("copy {direction} {}", quoted(path));
+    Error::Copy { action, source: Box::new(source), hint: None }
 }
 
 /// A command ready to start.

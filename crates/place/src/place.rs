@@ -1,5 +1,8 @@
 //! The one trait.
 
+use std::path::Path;
+
+use crate::archive::{self, Archive};
 use crate::{Command, Exit, Process, Result, Stream};
 
 /// Somewhere a command can run.
@@ -29,6 +32,32 @@ pub trait Place: Send + Sync {
         let command =
             command.clone().stdin(Stream::Null).stdout(Stream::Piped).stderr(Stream::Piped);
         self.spawn(&command)?.wait_with_output()
+    }
+
+    /// Copies from there: what `path` names, a link as such, and if it is a directory all that is below it. A path without
+    /// a name of its own (`/`, `a/..`) is the directory's content, under the name `.`.
+    ///
+    /// By `sh` and `tar` over there; a place that knows better does it better.
+    ///
+    /// # Errors
+    /// [`Error::Copy`](crate::Error::Copy), or as [`spawn`](Place::spawn). What goes wrong later is an error of the archive.
+    fn get(&self, path: &Path) -> Result<Archive> {
+        archive::get_by_command(self, path)
+    }
+
+    /// Copies to there, as cp(1) does: where `path` is an existing directory, the archive's root goes into it under its
+    /// own name, else it becomes `path`, whose parent must exist. With a slash at its end `path` must be an existing directory.
+    ///
+    /// Everything arrives under a temporary name first, `.NAME.thither-XXXXXXXX`, and is then renamed: a copy that fails
+    /// leaves all as it was. A directory is merged into one of its name, whose mode stays; a directory replaces nothing
+    /// else, nor anything else a directory. Links at the end of the path are replaced, and none is followed below it.
+    ///
+    /// By `sh` and `tar` over there; a place that knows better does it better.
+    ///
+    /// # Errors
+    /// [`Error::Copy`](crate::Error::Copy), or as [`spawn`](Place::spawn).
+    fn put(&self, archive: Archive, path: &Path) -> Result<()> {
+        archive::put_by_command(self, archive, path)
     }
 }
 

@@ -64,6 +64,9 @@ pub struct Process {
     pub terminal: Option<OwnedFd>,
     /// Whether it lives on when we let go of it on purpose, so that detach keys make sense.
     pub detachable: bool,
+    /// Whether it is in another session than this program: what is typed at the user's terminal reaches it only if it
+    /// is passed on.
+    pub apart: bool,
     /// How to hold it.
     pub control: Box<dyn Control>,
 }
@@ -78,6 +81,7 @@ impl Process {
             stderr: None,
             terminal: None,
             detachable: false,
+            apart: false,
             control,
         }
     }
@@ -167,6 +171,7 @@ impl std::fmt::Debug for Process {
             .field("stderr", &self.stderr)
             .field("terminal", &self.terminal)
             .field("detachable", &self.detachable)
+            .field("apart", &self.apart)
             .finish_non_exhaustive()
     }
 }

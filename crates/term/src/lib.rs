@@ -42,10 +42,12 @@ pub mod pty;
 pub mod descriptor;
 pub mod signals;
 pub mod poll;
+pub mod destination;
 pub mod pump;
 pub mod pumps;
 mod visible;
 
+pub use destination::{Destination, Spliced};
 pub use descriptor::{Nonblocking, reopen};
 pub use keeper::Keeper;
 pub use modes::ScreenModes;

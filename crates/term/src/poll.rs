@@ -18,6 +18,8 @@ pub enum Interest<'fd> {
     Read(BorrowedFd<'fd>),
     /// That a write of one byte would not block.
     Write(BorrowedFd<'fd>),
+    /// Only that the other end is gone, or that there is an error: poll(2) reports both unasked.
+    HangUp(BorrowedFd<'fd>),
 }
 
 /// What was found on a descriptor.
@@ -90,6 +92,7 @@ fn poll_fd<'fd>(interest: &Interest<'fd>) -> Option<PollFd<'fd>> {
         Interest::Nothing => None,
         Interest::Read(fd) => Some(PollFd::from_borrowed_fd(fd, PollFlags::IN)),
         Interest::Write(fd) => Some(PollFd::from_borrowed_fd(fd, PollFlags::OUT)),
+        Interest::HangUp(fd) => Some(PollFd::from_borrowed_fd(fd, PollFlags::empty())),
     }
 }
 
@@ -134,6 +137,20 @@ mod tests {
             drop(reader);
             let ready = poll(&[Interest::Write(writer.as_fd())], None).unwrap();
             assert_eq!(ready[0], Ready { now: true, hang_up: false, error: true });
+        });
+    }
+
+    #[test]
+    fn a_hang_up_alone() {
+        in_time(|| {
+            let (ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+            theirs.write_all(b"x").unwrap();
+            theirs.shutdown(std::net::Shutdown::Write).unwrap();
+            let interest = [Interest::HangUp(ours.as_fd())];
+            assert_eq!(poll(&interest, NOW).unwrap(), [Ready::default()]);
+            drop(theirs);
+            let ready = poll(&interest, None).unwrap();
+            assert_eq!(ready[0], Ready { now: true, hang_up: true, error: false });
         });
     }
 

@@ -2,16 +2,13 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 
 use rustix::buffer::spare_capacity;
-use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat};
 use rustix::io::{Errno, retry_on_intr};
-use rustix::net::{SendFlags, Shutdown, send, shutdown};
-use rustix::termios::isatty;
 
-use crate::Interest;
 use crate::descriptor::is_leader;
+use crate::{Destination, Interest};
 
 /// What a buffer is made to hold, in bytes: the capacity of a pipe, pipe(7).
 const CAPACITY: usize = 64 * 1024;
@@ -20,8 +17,6 @@ const CAPACITY: usize = 64 * 1024;
 const LOW: usize = CAPACITY / 2;
 /// What a transform is given at once, in bytes.
 const CHUNK: usize = 16 * 1024;
-/// `PIPE_BUF` of Linux, pipe(7): what a blocking pipe that polls writable takes without blocking.
-const PIPE_BUF: usize = 4096;
 
 type Descriptor<'fd> = Box<dyn AsFd + Send + 'fd>;
 
@@ -54,24 +49,14 @@ pub struct Pump<'fd> {
     /// `None` once the source has ended.
     from: Option<Descriptor<'fd>>,
     /// `None` once the destination was let go.
-    to: Option<Descriptor<'fd>>,
+    to: Option<Destination<'fd>>,
     from_leader: bool,
-    to_kind: Kind,
     keep_open: bool,
     pub(crate) awaited: bool,
     closed: bool,
     /// What is held is `buffer[start..]`.
     buffer: Vec<u8>,
     start: usize,
-}
-
-/// How to write without blocking.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Socket,
-    Terminal { blocking: bool },
-    BlockingPipe,
-    Other,
 }
 
 /// What [`Pump::fill`] did.
@@ -104,9 +89,8 @@ impl<'fd> Pump<'fd> {
     pub fn new(from: impl AsFd + Send + 'fd, to: impl AsFd + Send + 'fd) -> io::Result<Pump<'fd>> {
         Ok(Pump {
             from_leader: is_leader(from.as_fd()),
-            to_kind: kind(to.as_fd())?,
+            to: Some(Destination::new(to)?),
             from: Some(Box::new(from)),
-            to: Some(Box::new(to)),
             keep_open: false,
             awaited: true,
             closed: false,
@@ -188,8 +172,7 @@ impl<'fd> Pump<'fd> {
 
     /// Writes once, what the destination takes without blocking.
     ///
-    /// A destination that nobody reads any more (`EPIPE`, `ECONNRESET`, `EIO` from a terminal) is no error but
-    /// [`Drained::Closed`]. `SIGPIPE` has to be ignored, as it is in Rust programs; sockets don't raise it.
+    /// A destination that nobody reads any more is no error but [`Drained::Closed`]: see [`Destination::write`].
     ///
     /// # Errors
     /// Those of write(2).
@@ -201,23 +184,14 @@ impl<'fd> Pump<'fd> {
         let Some(to) = self.to.as_ref().filter(|_| !held.is_empty()) else {
             return Ok(Drained::Nothing);
         };
-        let wrote = retry_on_intr(|| match self.to_kind {
-            Kind::Socket => send(to, held, SendFlags::DONTWAIT | SendFlags::NOSIGNAL),
-            Kind::BlockingPipe | Kind::Terminal { blocking: true } => {
-                rustix::io::write(to, &held[..held.len().min(PIPE_BUF)])
-            }
-            Kind::Terminal { blocking: false } | Kind::Other => rustix::io::write(to, held),
-        });
-        match wrote {
-            Ok(0) | Err(Errno::AGAIN) => Ok(Drained::Nothing),
-            Ok(n) => {
+        match to.write(held)? {
+            Drained::Bytes(n) => {
                 self.start += n;
                 self.let_go_when_done();
                 Ok(Drained::Bytes(n))
             }
-            Err(Errno::PIPE | Errno::CONNRESET) => Ok(self.close()),
-            Err(Errno::IO) if matches!(self.to_kind, Kind::Terminal { .. }) => Ok(self.close()),
-            Err(error) => Err(error.into()),
+            Drained::Nothing => Ok(Drained::Nothing),
+            Drained::Closed => Ok(self.close()),
         }
     }
 
@@ -273,10 +247,8 @@ impl<'fd> Pump<'fd> {
         if !self.is_done() || self.keep_open {
             return;
         }
-        let Some(to) = self.to.take() else { return };
-        if self.to_kind == Kind::Socket {
-            // A peer that is gone already (ENOTCONN) needs no telling.
-            let _ = shutdown(&to, Shutdown::Write);
+        if let Some(to) = self.to.take() {
+            to.end();
         }
     }
 }
@@ -289,16 +261,6 @@ impl fmt::Debug for Pump<'_> {
             .field("buffered", &self.buffered().len())
             .finish_non_exhaustive()
     }
-}
-
-fn kind(fd: BorrowedFd<'_>) -> io::Result<Kind> {
-    let blocking = !fcntl_getfl(fd)?.contains(OFlags::NONBLOCK);
-    Ok(match FileType::from_raw_mode(fstat(fd)?.st_mode) {
-        FileType::Socket => Kind::Socket,
-        FileType::Fifo if blocking => Kind::BlockingPipe,
-        FileType::CharacterDevice if isatty(fd) => Kind::Terminal { blocking },
-        _ => Kind::Other,
-    })
 }
 
 fn filled(read: rustix::io::Result<usize>, from_leader: bool) -> io::Result<Filled> {
@@ -314,6 +276,7 @@ fn filled(read: rustix::io::Result<usize>, from_leader: bool) -> io::Result<Fill
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::destination::PIPE_BUF;
     use crate::testing::in_time;
     use crate::{Nonblocking, Pty, WindowSize};
     use std::io::{PipeReader, PipeWriter, Read, Write, pipe};

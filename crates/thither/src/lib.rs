@@ -37,6 +37,7 @@ pub use connect::{ConnectError, connect};
 
 pub use thither_chroot as chroot;
 pub use thither_place::{
-    Command, Control, Error, Event, Exit, Local, Output, Place, Process, Program, Result, Stream,
-    Streams, Terminal, WindowSize, command, error, exit, interact, place, process,
+    Archive, Command, Control, Error, Event, Exit, Local, Output, Place, Process, Program,
+    Received, Result, Sender, Signals, Stream, Streams, Terminal, WindowSize, archive, command,
+    error, exit, interact, place, process,
 };

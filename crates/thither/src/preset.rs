@@ -1,8 +1,9 @@
 //! A place whose commands are something unless they say otherwise.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use thither_place::archive::{self, Archive};
 use thither_place::{Command, Place, Process, Result};
 
 /// What the commands of a place are unless they say otherwise.
@@ -22,6 +23,16 @@ impl Preset {
                 Box::new(place)
             }
             preset => Box::new(With { place, preset }),
+        }
+    }
+
+    /// A path over there from the directory that commands start in.
+    fn path(&self, path: &Path) -> PathBuf {
+        match &self.dir {
+            // Nothing would add a slash, which says less.
+            Some(dir) if path.as_os_str().is_empty() => dir.clone(),
+            Some(dir) => dir.join(path),
+            None => path.to_owned(),
         }
     }
 
@@ -48,6 +59,21 @@ impl<P: Place> Place for With<P> {
     fn spawn(&self, command: &Command) -> Result<Process> {
         self.place.spawn(&self.preset.applied_to(command))
     }
+
+    fn get(&self, path: &Path) -> Result<Archive> {
+        match self.preset.user {
+            // Only a command is another user; it starts in the directory by itself.
+            Some(_) => archive::get_by_command(self, path),
+            None => self.place.get(&self.preset.path(path)),
+        }
+    }
+
+    fn put(&self, archive: Archive, path: &Path) -> Result<()> {
+        match self.preset.user {
+            Some(_) => archive::put_by_command(self, archive, path),
+            None => self.place.put(archive, &self.preset.path(path)),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -64,6 +90,22 @@ mod tests {
         };
         let found = preset.applied_to(&command);
         assert_eq!(format!("{found:?}"), format!("{expected:?}"));
+    }
+
+    #[track_caller]
+    fn check_path(dir: Option<&str>, path: &str, expected: &str) {
+        let preset = Preset { dir: dir.map(PathBuf::from), ..Preset::default() };
+        assert_eq!(preset.path(Path::new(path)).as_os_str(), expected);
+    }
+
+    #[test]
+    fn paths_are_relative_to_the_directory() {
+        check_path(None, "a/", "a/");
+        check_path(None, "", "");
+        check_path(Some("/src"), "a/", "/src/a/");
+        check_path(Some("/src"), "", "/src");
+        check_path(Some("/src"), "/a", "/a");
+        check_path(Some("src"), "..", "src/..");
     }
 
     #[test]

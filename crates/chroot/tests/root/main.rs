@@ -13,6 +13,7 @@ mod network;
 mod names;
 mod ids;
 mod command;
+mod files;
 mod escape;
 mod records;
 mod at_once;

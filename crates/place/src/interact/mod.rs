@@ -8,18 +8,21 @@
 //!   terminal of its own, what has not ended after [`HANG_UP`] is hung up, and after as long again killed; without
 //!   one it has [`GRACE`] to clean up.
 //! - Without a terminal of its own the process is in our process group: what is typed at the user's terminal
-//!   reaches both, and is not passed on a second time.
+//!   reaches both, and is not passed on a second time. One that runs [`apart`](Process::apart) gets ^C and ^\ from us.
 
 mod session;
 mod user;
 mod keys;
+mod heard;
 
-use std::os::fd::AsFd;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use thither_term::signals::{Received, Sender};
-use thither_term::{Interest, Signals, poll};
+use thither_term::{Interest, poll};
 
+use self::heard::Heard;
 use crate::{Command, Control, Error, Event, Exit, Place, Process, Result, Streams, WindowSize};
 
 /// How long a process at a terminal may take to end after it was asked to, before it is hung up, and again before it
@@ -36,11 +39,35 @@ pub struct Interact {
     pub detach_keys: Option<Vec<u8>>,
     /// Whether `~.` at the start of a line leaves, `~^Z` suspends and `~?` helps.
     pub escape: bool,
+    /// What becomes of the process when we are told to end.
+    pub when_told_to_end: WhenToldToEnd,
+    /// What is typed, instead of descriptor 0.
+    pub input: Option<Arc<OwnedFd>>,
+    /// Where the output of its terminal goes, instead of descriptor 1.
+    pub output: Option<Arc<OwnedFd>>,
+}
+
+/// What becomes of a process when INT, TERM, HUP or QUIT tells us to end, or the user's terminal hangs up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenToldToEnd {
+    /// It is told as well, and killed if it does not end: it is ours.
+    #[default]
+    End,
+    /// It is told as well, but for a HUP, and lives on if it does not end: it is not ours alone.
+    PassOn,
+    /// It lives on and is not told.
+    LetGo,
 }
 
 impl Default for Interact {
     fn default() -> Interact {
-        Interact { detach_keys: None, escape: true }
+        Interact {
+            detach_keys: None,
+            escape: true,
+            when_told_to_end: WhenToldToEnd::End,
+            input: None,
+            output: None,
+        }
     }
 }
 
@@ -69,8 +96,16 @@ pub enum Ending {
 /// Those of [`Place::spawn`]; [`Error::Terminal`] when the user's terminal cannot be used,
 /// [`Error::Disconnected`] when the way to the process is lost.
 pub fn interact(place: &dyn Place, command: &Command, options: &Interact) -> Result<Ending> {
-    let signals = signals(matches!(command.streams, Streams::Terminal(_)))?;
-    join(place.spawn(command)?, &signals, options)
+    let heard = Heard::new(matches!(command.streams, Streams::Terminal(_)))?;
+    let mut command = command.clone();
+    command.cancel = Some(heard.ends()?);
+    match place.spawn(&command) {
+        Err(error @ Error::Cancelled { .. }) => match heard.next() {
+            Some(received) => Ok(Ending::Signalled(received.signal)),
+            None => Err(error),
+        },
+        process => join(process?, &heard, options),
+    }
 }
 
 /// As [`interact`], with a process that runs already.
@@ -78,23 +113,14 @@ pub fn interact(place: &dyn Place, command: &Command, options: &Interact) -> Res
 /// # Errors
 /// As [`interact`].
 pub fn attach(process: Process, options: &Interact) -> Result<Ending> {
-    let signals = signals(process.terminal.is_some())?;
-    join(process, &signals, options)
+    let heard = Heard::new(process.terminal.is_some())?;
+    join(process, &heard, options)
 }
 
-fn signals(terminal: bool) -> Result<Signals> {
-    // SIGCHLD only so that it is not ignored: then the kernel would keep a child's exit code from us (wait(2)).
-    let mut wanted = vec![libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT, libc::SIGCHLD];
-    if terminal {
-        wanted.extend([libc::SIGWINCH, libc::SIGTSTP, libc::SIGCONT]);
-    }
-    Signals::on(wanted).map_err(|source| Error::Terminal { action: "receive signals", source })
-}
-
-fn join(mut process: Process, signals: &Signals, options: &Interact) -> Result<Ending> {
+fn join(mut process: Process, heard: &Heard, options: &Interact) -> Result<Ending> {
     match process.terminal.take() {
-        Some(terminal) => session::Session::new(process, terminal, options)?.run(signals),
-        None => follow(process, signals),
+        Some(terminal) => session::Session::new(process, terminal, options)?.run(heard),
+        None => follow(process, heard, options),
     }
 }
 
@@ -112,19 +138,27 @@ pub fn user_terminal() -> Option<WindowSize> {
     rustix::termios::isatty(&stdin).then(|| WindowSize::of(&stdin).ok()).flatten()
 }
 
-fn follow(mut process: Process, signals: &Signals) -> Result<Ending> {
-    let mut farewell = Farewell::default();
+fn follow(mut process: Process, heard: &Heard, options: &Interact) -> Result<Ending> {
+    let mut farewell = Farewell::new(options.when_told_to_end);
     let mut interrupted = false;
     loop {
-        farewell.go_on(process.control.as_mut(), false)?;
-        let interests = [Interest::Read(signals.as_fd()), Interest::Read(process.control.as_fd())];
+        if let Some(ending) = farewell.go_on(process.control.as_mut(), false)? {
+            return Ok(ending);
+        }
+        let [ends, others] = heard.interests();
+        let interests = [ends, others, Interest::Read(process.control.as_fd())];
         poll(&interests, farewell.timeout()).map_err(waiting)?;
-        while let Some(received) = signals.next() {
-            // A key typed at our terminal has reached the process as well; the terminal's end may not have.
+        while let Some(received) = heard.next() {
+            // A key typed at our terminal has reached the process as well, unless it is apart; the terminal's end may
+            // not have.
             let typed = received.sender == Sender::Kernel && received.signal != libc::SIGHUP;
-            interrupted |= typed && received.signal == libc::SIGINT;
-            if !typed && received.signal != libc::SIGCHLD {
-                farewell.begin(received, process.control.as_mut(), GRACE)?;
+            match received.signal {
+                libc::SIGCHLD => {}
+                signal if typed && !process.apart => interrupted |= signal == libc::SIGINT,
+                signal if typed && options.when_told_to_end != WhenToldToEnd::LetGo => {
+                    process.signal(signal)?;
+                }
+                _ => farewell.begin(received, process.control.as_mut(), GRACE)?,
             }
         }
         if let Some(Event::Exited(exit)) = process.control.event()? {
@@ -137,55 +171,76 @@ fn follow(mut process: Process, signals: &Signals) -> Result<Ending> {
 }
 
 /// Asking a process to end, ever more firmly.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Farewell {
+    kind: WhenToldToEnd,
     asked: Option<Asked>,
 }
 
 #[derive(Debug)]
 struct Asked {
     signal: i32,
-    /// When to be firmer; `None` once it was killed.
-    next: Option<Instant>,
+    /// When to be firmer.
+    next: Instant,
     hung_up: bool,
+    killed: bool,
 }
 
 impl Farewell {
+    fn new(kind: WhenToldToEnd) -> Farewell {
+        Farewell { kind, asked: None }
+    }
+
     fn begin(
         &mut self,
         received: Received,
         control: &mut dyn Control,
         patience: Duration,
     ) -> Result<()> {
-        tracing::debug!(signal = received.signal, "pass a signal on");
-        control.signal(received.signal)?;
-        let hung_up = received.signal == libc::SIGHUP;
-        let next = Some(Instant::now() + patience);
-        self.asked.get_or_insert(Asked { signal: received.signal, next, hung_up });
+        let signal = received.signal;
+        let hung_up = signal == libc::SIGHUP;
+        let (told, patience) = match self.kind {
+            WhenToldToEnd::End => (true, patience),
+            WhenToldToEnd::PassOn if !hung_up => (true, patience),
+            WhenToldToEnd::PassOn | WhenToldToEnd::LetGo => (false, Duration::ZERO),
+        };
+        if told {
+            tracing::debug!(signal, "pass a signal on");
+            control.signal(signal)?;
+        }
+        let next = Instant::now() + patience;
+        self.asked.get_or_insert(Asked { signal, next, hung_up, killed: false });
         Ok(())
     }
 
-    /// Does what is due. A shell at a terminal ignores TERM but not HUP; without a terminal HUP means no more
-    /// than TERM did.
-    fn go_on(&mut self, control: &mut dyn Control, terminal: bool) -> Result<()> {
-        let Some(asked) = &mut self.asked else { return Ok(()) };
-        if asked.next.is_none_or(|next| next > Instant::now()) {
-            return Ok(());
+    /// Does what is due, and says how it ends if it is time to let go. A shell at a terminal ignores TERM but not HUP;
+    /// without a terminal HUP means no more than TERM did.
+    fn go_on(&mut self, control: &mut dyn Control, terminal: bool) -> Result<Option<Ending>> {
+        let Some(asked) = &mut self.asked else { return Ok(None) };
+        if asked.next > Instant::now() {
+            return Ok(None);
+        }
+        // What survives a KILL is out of reach: stuck in the kernel, or where signals do not get.
+        if self.kind != WhenToldToEnd::End || asked.killed {
+            return Ok(Some(Ending::Signalled(asked.signal)));
         }
         if terminal && !asked.hung_up {
             asked.hung_up = true;
-            asked.next = Some(Instant::now() + HANG_UP);
+            asked.next = Instant::now() + HANG_UP;
             // One that is stopped would not hear of it.
             control.signal(libc::SIGHUP)?;
-            return control.signal(libc::SIGCONT);
+            control.signal(libc::SIGCONT)?;
+            return Ok(None);
         }
-        asked.next = None;
-        control.signal(libc::SIGKILL)
+        asked.next = Instant::now() + GRACE;
+        asked.killed = true;
+        control.signal(libc::SIGKILL)?;
+        Ok(None)
     }
 
     /// How long until something is due.
     fn timeout(&self) -> Option<Duration> {
-        let next = self.asked.as_ref()?.next?;
+        let next = self.asked.as_ref()?.next;
         Some(next.saturating_duration_since(Instant::now()))
     }
 

@@ -1,12 +1,14 @@
 //! The loop between the user's terminal and the process's.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Instant;
 
 use thither_term::signals::{Received, Sender};
-use thither_term::{Drained, Filled, Interest, Nonblocking, Pump, Signals, poll};
+use rustix::termios::isatty;
+use thither_term::{Drained, Filled, Interest, Nonblocking, Pump, poll};
 
+use super::heard::Heard;
 use super::keys::{Action, HELP, Keys};
 use super::user::{PATIENCE, User};
 use super::{Ending, Farewell, HANG_UP, Interact, waiting};
@@ -25,6 +27,8 @@ pub(super) struct Session {
     /// To the screen.
     output: Pump<'static>,
     farewell: Farewell,
+    /// How much the process's terminal may still hold when its program has ended.
+    remainder: usize,
     /// Whether the end of the input was passed on.
     input_ended: bool,
     _nonblocking: Nonblocking<Arc<OwnedFd>>,
@@ -33,27 +37,32 @@ pub(super) struct Session {
 impl Session {
     pub(super) fn new(process: Process, terminal: OwnedFd, options: &Interact) -> Result<Session> {
         let open = |source| Error::Terminal { action: "open the standard streams", source };
+        // A stream from elsewhere ends by itself.
+        let remainder = if isatty(&terminal) { REMAINDER } else { usize::MAX };
         let terminal = Arc::new(terminal);
         let nonblocking = Nonblocking::set(terminal.clone()).map_err(open)?;
         let detach = options.detach_keys.as_deref().filter(|_| process.detachable);
-        let (stdin, stdout, user) = User::open()?;
+        let (stdin, stdout, user) = User::open(options)?;
         Ok(Session {
             keys: Keys::new(detach, options.escape && user.has_terminal(), Instant::now()),
             input: Pump::new(stdin, terminal.clone()).map_err(open)?.keep_open(),
             output: Pump::new(terminal, stdout).map_err(open)?.keep_open(),
             process,
             user,
-            farewell: Farewell::default(),
+            farewell: Farewell::new(options.when_told_to_end),
             input_ended: false,
+            remainder,
             _nonblocking: nonblocking,
         })
     }
 
-    pub(super) fn run(mut self, signals: &Signals) -> Result<Ending> {
+    pub(super) fn run(mut self, heard: &Heard) -> Result<Ending> {
         // The window may have changed between the start of the process and now.
         self.resize()?;
         loop {
-            self.farewell.go_on(self.process.control.as_mut(), true)?;
+            if let Some(ending) = self.farewell.go_on(self.process.control.as_mut(), true)? {
+                return Ok(self.end(ending));
+            }
             let mut due = Vec::new();
             self.keys.release(Instant::now(), &mut due);
             self.input.push(&due);
@@ -61,21 +70,15 @@ impl Session {
             let ready = {
                 let ([typed, into], [from, shown]) =
                     (self.input.interests(), self.output.interests());
-                let control = self.process.control.as_fd();
-                let interests = [
-                    typed,
-                    into,
-                    from,
-                    shown,
-                    Interest::Read(signals.as_fd()),
-                    Interest::Read(control),
-                ];
+                let control = Interest::Read(self.process.control.as_fd());
+                let [ends, others] = heard.interests();
+                let interests = [typed, into, from, shown, control, ends, others];
                 let key = self.keys.deadline();
                 let key = key.map(|at| at.saturating_duration_since(Instant::now()));
                 let timeout = [key, self.farewell.timeout()].into_iter().flatten().min();
                 poll(&interests, timeout).map_err(waiting)?
             };
-            let [typed, into, from, shown, signal, event] =
+            let [typed, into, from, shown, event, ends, others] =
                 std::array::from_fn(|i| ready.get(i).is_some_and(|ready| ready.now));
 
             if from {
@@ -91,13 +94,13 @@ impl Session {
                 return Ok(ending);
             }
             self.end_input()?;
-            if signal {
-                self.signals(signals)?;
+            if ends || others {
+                self.signals(heard)?;
             }
             if event {
                 match self.process.control.event() {
                     Ok(Some(Event::Exited(exit))) => {
-                        self.show_remainder(signals)?;
+                        self.show_remainder(heard)?;
                         let ending = self.farewell.ending(exit);
                         return Ok(self.end(ending));
                     }
@@ -105,7 +108,7 @@ impl Session {
                     Ok(None) => {}
                     Err(error) => {
                         // What came before the loss was not lost.
-                        self.show_remainder(signals)?;
+                        self.show_remainder(heard)?;
                         return Err(error);
                     }
                 }
@@ -176,8 +179,8 @@ impl Session {
         Ok(())
     }
 
-    fn signals(&mut self, signals: &Signals) -> Result<()> {
-        while let Some(received) = signals.next() {
+    fn signals(&mut self, heard: &Heard) -> Result<()> {
+        while let Some(received) = heard.next() {
             match received.signal {
                 libc::SIGWINCH => self.resize()?,
                 libc::SIGTSTP => {
@@ -220,8 +223,8 @@ impl Session {
 
     /// Shows what the process has left in its terminal. Told to end, we do not wait for long for a reader that does
     /// not read.
-    fn show_remainder(&mut self, signals: &Signals) -> Result<()> {
-        let mut left = REMAINDER;
+    fn show_remainder(&mut self, heard: &Heard) -> Result<()> {
+        let mut left = self.remainder;
         let deadline = self.farewell.begun().then(|| Instant::now() + PATIENCE);
         loop {
             let read = self.read_output()?;
@@ -232,10 +235,11 @@ impl Session {
             let ready = {
                 let [_, shown] = self.output.interests();
                 let timeout = deadline.map(|at| at.saturating_duration_since(Instant::now()));
-                poll(&[shown, Interest::Read(signals.as_fd())], timeout).map_err(waiting)?
+                let [ends, others] = heard.interests();
+                poll(&[shown, ends, others], timeout).map_err(waiting)?
             };
             let late = deadline.is_some_and(|deadline| deadline <= Instant::now());
-            if late || ready[1].now && self.told_to_end(signals) {
+            if late || (ready[1].now || ready[2].now) && self.told_to_end(heard) {
                 break;
             }
             if ready[0].now && self.output.drain().map_err(writing)? == Drained::Closed {
@@ -245,9 +249,9 @@ impl Session {
         Ok(())
     }
 
-    fn told_to_end(&mut self, signals: &Signals) -> bool {
+    fn told_to_end(&mut self, heard: &Heard) -> bool {
         let mut told = false;
-        while let Some(received) = signals.next() {
+        while let Some(received) = heard.next() {
             let harmless = [libc::SIGWINCH, libc::SIGTSTP, libc::SIGCONT, libc::SIGCHLD];
             told |= !harmless.contains(&received.signal);
         }

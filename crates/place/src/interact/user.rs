@@ -8,6 +8,7 @@ use rustix::termios::isatty;
 use thither_term::modes::ScreenModes;
 use thither_term::{Interest, Keeper, RawMode, poll, reopen};
 
+use super::Interact;
 use crate::{Error, Result, WindowSize};
 
 /// How long a terminal that takes no output may hold up the putting back of its modes.
@@ -22,22 +23,27 @@ pub(super) struct User {
     keeper: Option<Keeper>,
     modes: ScreenModes,
     screen: Option<OwnedFd>,
+    /// The terminal whose size counts.
+    window: Option<OwnedFd>,
     normal: bool,
 }
 
 impl User {
     /// The streams to pump from and to, and the guard.
-    pub(super) fn open() -> Result<(OwnedFd, OwnedFd, User)> {
+    pub(super) fn open(options: &Interact) -> Result<(OwnedFd, OwnedFd, User)> {
         let (stdin, stdout) = (io::stdin(), io::stdout());
+        let stdin = options.input.as_ref().map_or(stdin.as_fd(), |input| input.as_fd());
+        let stdout = options.output.as_ref().map_or(stdout.as_fd(), |output| output.as_fd());
         // A terminal is opened again: the inherited description is shared with the shell, and must stay blocking.
         let own = |fd: BorrowedFd<'_>| match isatty(fd) {
             true => reopen(fd).or_else(|_| fd.try_clone_to_owned()),
             false => fd.try_clone_to_owned(),
         };
         let open = |source| Error::Terminal { action: "open the standard streams", source };
-        let input = own(stdin.as_fd()).map_err(open)?;
-        let output = own(stdout.as_fd()).map_err(open)?;
+        let input = own(stdin).map_err(open)?;
+        let output = own(stdout).map_err(open)?;
         let screen = isatty(&output).then(|| output.try_clone()).transpose().map_err(open)?;
+        let window = isatty(&input).then(|| input.try_clone()).transpose().map_err(open)?;
         let raw = isatty(&input).then(|| RawMode::enter(&input)).transpose();
         let raw = raw.map_err(|source| Error::Terminal {
             action: "change the modes of the terminal",
@@ -49,7 +55,7 @@ impl User {
             None => None,
         };
         let modes = ScreenModes::default();
-        Ok((input, output, User { raw, keeper, modes, screen, normal: false }))
+        Ok((input, output, User { raw, keeper, modes, screen, window, normal: false }))
     }
 
     /// Takes note of what goes to the screen.
@@ -89,7 +95,7 @@ impl User {
     }
 
     pub(super) fn size(&self) -> Option<WindowSize> {
-        self.raw.as_ref().and_then(|_| WindowSize::of(io::stdin()).ok())
+        self.window.as_ref().and_then(|window| WindowSize::of(window).ok())
     }
 
     /// The program ended by itself: the screen is as it wants it.

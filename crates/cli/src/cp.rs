@@ -1,0 +1,214 @@
+//! `thither cp`: files from place to place.
+
+mod progress;
+mod watch;
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use thither::archive::{Kind, Tree, named};
+use thither::error::quoted;
+use thither::{Address, Archive, Error, Local, Operand, Place};
+
+use self::watch::Watch;
+use crate::args::Cp;
+use crate::report::{self, Failure};
+
+/// Standard input or output.
+const STANDARD: &str = "-";
+/// How many links in a row are followed, as by the kernel (path_resolution(7)).
+const MAX_LINKS: usize = 40;
+/// What passes to standard output at once.
+const BUFFER: usize = 256 * 1024;
+
+/// Copies, and gives the exit code.
+pub(crate) fn cp(Cp { recursive, src, dst }: Cp) -> Result<u8, Failure> {
+    let copied = match (&src[..], dst == STANDARD) {
+        ([one], true) => to_output(one).map(|()| 0),
+        (_, true) => Err(Failure::new("standard output takes one file")
+            .hint("copy them one by one, or into a folder")),
+        (many, false) => copy_all(many, &dst, recursive),
+    };
+    copied.map_err(|failure| match failure {
+        // Its exit codes are of commands that were asked for; here none was.
+        Failure::Place(error) => {
+            let text = report::chain(&error);
+            let failure = Failure::new(text);
+            match error.hint() {
+                Some(hint) => failure.hint(hint),
+                None => failure,
+            }
+        }
+        other => other,
+    })
+}
+
+/// One side of a copy.
+struct Side {
+    /// As it was given.
+    text: OsString,
+    address: Option<Address>,
+    place: Box<dyn Place>,
+    path: PathBuf,
+}
+
+impl Side {
+    fn of(text: &OsStr) -> Result<Side, Failure> {
+        let Operand { place: address, path } = Operand::parse(text)?;
+        let place = match &address {
+            Some(address) => address.connect()?,
+            None => Box::new(Local),
+        };
+        Ok(Side { text: text.to_owned(), address, place, path })
+    }
+
+    /// An error while reading from it.
+    fn unreadable(&self, source: io::Error) -> Failure {
+        let action = format!("copy from {}", quoted(&self.text));
+        Failure::Place(Error::Copy { action, source: Box::new(source), hint: None })
+    }
+}
+
+fn copy_all(sources: &[OsString], destination: &OsStr, recursive: bool) -> Result<u8, Failure> {
+    let mut to = Side::of(destination)?;
+    if sources.len() > 1 {
+        if sources.iter().any(|source| source == STANDARD) {
+            return Err(Failure::new("standard input has no name in a folder")
+                .hint("copy it by itself, to the name of a file"));
+        }
+        // All of them go into a folder.
+        if to.path.as_os_str().is_empty() {
+            to.path = ".".into();
+        }
+        to.path.as_mut_os_string().push("/");
+    }
+    let from = sources.iter().map(|source| match source == STANDARD {
+        true => Ok(None),
+        false => Side::of(source).map(Some),
+    });
+    let from = from.collect::<Result<Vec<_>, Failure>>()?;
+    // Until its end is there, nothing has to be put back.
+    let input = from.iter().any(Option::is_none).then(input).transpose()?;
+    let watch = Watch::start()?;
+    let copied = copy_each(&from, &to, input, recursive, &watch);
+    watch.end(copied)
+}
+
+fn copy_each(
+    sources: &[Option<Side>],
+    to: &Side,
+    mut input: Option<Archive>,
+    recursive: bool,
+    watch: &Arc<Watch>,
+) -> Result<(), Failure> {
+    for from in sources {
+        let archive = match from {
+            Some(from) => {
+                let archive = open(from, recursive, Some(watch))?;
+                refuse_itself(from, to)?;
+                archive
+            }
+            None => {
+                let input = input.take();
+                watch.over(input.ok_or_else(|| Failure::new("standard input was read before"))?)
+            }
+        };
+        to.place.put(archive, &to.path)?;
+    }
+    Ok(())
+}
+
+/// What is to be copied. Without `-r` it is a file, or what a link leads to.
+fn open(from: &Side, recursive: bool, watch: Option<&Arc<Watch>>) -> Result<Archive, Failure> {
+    let name = named(&from.path).name.to_owned();
+    let mut path = from.path.clone();
+    for _ in 0..=MAX_LINKS {
+        let mut archive = from.place.get(&path)?.renamed(&name);
+        if let Some(watch) = watch {
+            archive = watch.over(archive);
+        }
+        let root = archive.root().map_err(|error| from.unreadable(error))?;
+        match &root.kind {
+            Kind::Directory if !recursive => {
+                let text = format!("{} is a directory", quoted(&from.text));
+                return Err(Failure::new(text).hint("copy it with `-r`"));
+            }
+            Kind::Symlink(target) if !recursive => path = named(&path).dir.join(target),
+            _ => return Ok(archive),
+        }
+    }
+    let text = format!("cannot copy from {}: too many links", quoted(&from.text));
+    Err(Failure::new(text))
+}
+
+/// Refuses a copy onto or into itself as far as paths tell; files of this machine the library compares itself.
+fn refuse_itself(from: &Side, to: &Side) -> Result<(), Failure> {
+    if from.address.is_none() || from.address != to.address {
+        return Ok(());
+    }
+    let (Some(source), Some(destination)) = (plain(&from.path), plain(&to.path)) else {
+        return Ok(());
+    };
+    let into_parent = source.parent() == Some(&*destination) && !source.as_os_str().is_empty();
+    if destination.starts_with(&source) || into_parent {
+        let (from, to) = (quoted(&from.text), quoted(&to.text));
+        return Err(Failure::new(format!("cannot copy {from} to {to}: onto or into itself")));
+    }
+    Ok(())
+}
+
+/// A path without what makes no difference; `None` if `..` may lead anywhere.
+fn plain(path: &Path) -> Option<PathBuf> {
+    let climbs = path.components().any(|part| part == Component::ParentDir);
+    (!climbs).then(|| path.components().filter(|part| *part != Component::CurDir).collect())
+}
+
+/// The content of one file, to standard output. Signals end it as any other program: there is nothing to put back.
+fn to_output(source: &OsStr) -> Result<(), Failure> {
+    if source == STANDARD {
+        return Err(Failure::new("standard input and output need no copy").hint("use cat"));
+    }
+    let from = Side::of(source)?;
+    let mut archive = open(&from, false, None)?;
+    let entry = archive.next_entry().map_err(|error| from.unreadable(error))?;
+    if entry.is_none_or(|entry| entry.kind != Kind::File) {
+        return Err(Failure::new(format!("{} is no regular file", quoted(&from.text))));
+    }
+    let output = io::stdout().as_fd().try_clone_to_owned().map_err(Failure::Output)?;
+    let mut output = File::from(output);
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        match archive.read_content(&mut buffer).map_err(|error| from.unreadable(error))? {
+            0 => break,
+            read => output.write_all(&buffer[..read]).map_err(Failure::Output)?,
+        }
+    }
+    // What comes after it says whether it was whole.
+    while archive.next_entry().map_err(|error| from.unreadable(error))?.is_some() {}
+    Ok(())
+}
+
+/// Standard input as a file without a name, so that its length is known and that nothing is replaced if it fails.
+fn input() -> Result<Archive, Failure> {
+    let failed = |source| {
+        let action = "copy from standard input".to_owned();
+        Failure::Place(Error::Copy { action, source: Box::new(source), hint: None })
+    };
+    let mut spool = tempfile::tempfile().map_err(failed)?;
+    let input = io::stdin().as_fd().try_clone_to_owned().map_err(failed)?;
+    io::copy(&mut File::from(input), &mut spool).map_err(failed)?;
+    io::Seek::rewind(&mut spool).map_err(failed)?;
+    // A folder takes nothing without a name.
+    Ok(Archive::from_tree(Tree::of_file(spool, ".", 0o666 & !umask())))
+}
+
+/// This process's umask, proc_pid_status(5); 022 where it is not to be known.
+fn umask() -> u32 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let umask = status.lines().find_map(|line| line.strip_prefix("Umask:"));
+    umask.and_then(|text| u32::from_str_radix(text.trim(), 8).ok()).unwrap_or(0o022)
+}

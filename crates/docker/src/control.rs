@@ -1,0 +1,313 @@
+//! How a process in a container is held: its size, signals and end, without waiting for the engine.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::event::epoll::EventFlags;
+use thither_place::{Control, Event, Exit, WindowSize};
+use thither_term::Interest;
+
+use crate::driver::Driver;
+use crate::engine::{Answer, Pending};
+use crate::error::Error;
+use crate::relay::{Broken, Step};
+use crate::target::{self, Target, Waiting};
+use crate::watch::Watch;
+
+/// What is typed to end the input of a terminal: VEOF of its default modes.
+const END_OF_INPUT: u8 = 4;
+
+const STREAM: usize = 0;
+const END: usize = 1;
+const RESIZE: usize = 2;
+
+/// See the [module](self).
+pub(crate) struct Held {
+    /// The place's address, for errors.
+    pub(crate) place: String,
+    pub(crate) target: Target,
+    streams: Streams,
+    streams_ended: bool,
+    /// A container's end.
+    waiting: Option<Waiting>,
+    /// Of an exec whose streams have ended before it.
+    ends: Option<Answer>,
+    exit: Option<Exit>,
+    /// The new size on its way, and the one after.
+    resizing: Option<Pending>,
+    next_size: Option<WindowSize>,
+    watch: Watch,
+    what: What,
+}
+
+/// What holds of the process besides.
+#[derive(Clone, Debug)]
+pub(crate) struct What {
+    /// The program, for errors.
+    pub(crate) program: String,
+    pub(crate) has_terminal: bool,
+}
+
+/// Who moves the streams.
+pub(crate) enum Streams {
+    /// Whoever has the terminal's descriptor. This one is of the same socket.
+    Terminal(OwnedFd),
+    /// We do.
+    Relay(Driver),
+    /// There are none.
+    None,
+}
+
+impl Held {
+    pub(crate) fn new(
+        place: String,
+        target: Target,
+        streams: Streams,
+        waiting: Option<Waiting>,
+        what: What,
+    ) -> io::Result<Held> {
+        let mut watch = Watch::new()?;
+        match &streams {
+            Streams::Terminal(fd) => drop(watch.want(STREAM, fd, EventFlags::RDHUP)?),
+            Streams::Relay(driver) => drop(watch.want(STREAM, driver, EventFlags::IN)?),
+            Streams::None => {}
+        }
+        if let Some(waiting) = &waiting {
+            watch.want(END, waiting, EventFlags::IN)?;
+        }
+        Ok(Held {
+            streams_ended: matches!(streams, Streams::None),
+            place,
+            target,
+            streams,
+            waiting,
+            ends: None,
+            exit: None,
+            resizing: None,
+            next_size: None,
+            watch,
+            what,
+        })
+    }
+
+    fn failed(&self, error: Error, action: &str) -> thither_place::Error {
+        error.at(&self.place, Some(action))
+    }
+
+    fn here(source: io::Error) -> Error {
+        Error::Here { action: "wait for the engine", source }
+    }
+
+    /// The streams as far as they go now.
+    fn go_on(&mut self, ready: bool) -> thither_place::Result<()> {
+        if self.streams_ended || !ready {
+            return Ok(());
+        }
+        let step = match &mut self.streams {
+            Streams::Terminal(fd) => {
+                // Its other holder reads what is left.
+                self.streams_ended = true;
+                let unwatched = self.watch.want(STREAM, fd, EventFlags::empty());
+                unwatched.map_err(|error| self.failed(Held::here(error), "wait for the command"))?;
+                return Ok(());
+            }
+            Streams::None => return Ok(()),
+            Streams::Relay(driver) => driver.step(),
+        };
+        match step {
+            Ok(Step::Going) => Ok(()),
+            Ok(Step::Ended) => {
+                self.streams_ended = true;
+                if let Streams::Relay(driver) = &self.streams {
+                    let unwatched = self.watch.want(STREAM, driver, EventFlags::empty());
+                    unwatched.map_err(|e| self.failed(Held::here(e), "wait for the command"))?;
+                }
+                Ok(())
+            }
+            // What a local command gets that writes there.
+            Ok(Step::Closed(_)) => match self.target.signal(libc_sigpipe()) {
+                Ok(()) | Err(Error::Unsupported { .. }) => Ok(()),
+                Err(error) => Err(self.failed(error, "end the command")),
+            },
+            Err(broken) => Err(self.broken(broken)),
+        }
+    }
+
+    fn broken(&mut self, broken: Broken) -> thither_place::Error {
+        use thither_place::Error as There;
+        let engine = self.target.engine();
+        match broken {
+            Broken::Lost(_) => There::Disconnected { place: self.place.clone() },
+            Broken::Garbage(what) => {
+                let garbage = engine.garbage(what);
+                self.failed(garbage, "read the command's output")
+            }
+            Broken::Output(of, source) => {
+                // It would write for ever to nobody.
+                let _ = self.target.signal(libc_sigpipe());
+                let action = match of {
+                    0 => "write to standard output",
+                    _ => "write to standard error",
+                };
+                There::Terminal { action, source }
+            }
+            Broken::Input(source) => There::Terminal { action: "read standard input", source },
+        }
+    }
+
+    /// The end of an exec whose streams have ended.
+    fn exec_end(&mut self, ready: bool) -> thither_place::Result<()> {
+        let Target::Exec { engine, container, id, .. } = &self.target else { return Ok(()) };
+        let action = "wait for the command";
+        if let Some(ends) = &mut self.ends {
+            if !ready {
+                return Ok(());
+            }
+            // Of some exec of the container.
+            ends.take_note().map_err(|error| error.at(&self.place, Some(action)))?;
+        }
+        let (engine, container, id) = (engine.clone(), container.clone(), id.clone());
+        let state = target::exec_state(&engine, &id).map_err(|e| self.failed(e, action))?;
+        let state = match state.running && self.ends.is_none() {
+            false => state,
+            true => {
+                // Told of ends from now on, so that one in between is seen by asking again.
+                let ends = target::exec_ends(&engine, &container);
+                let ends = ends.map_err(|error| self.failed(error, action))?;
+                let watched = self.watch.want(END, &ends, EventFlags::IN);
+                watched.map_err(|error| self.failed(Held::here(error), action))?;
+                self.ends = Some(ends);
+                target::exec_state(&engine, &id).map_err(|e| self.failed(e, action))?
+            }
+        };
+        if !state.running {
+            self.exit = Some(self.exit_of(&state)?);
+        }
+        Ok(())
+    }
+
+    fn exit_of(&mut self, state: &crate::model::ExecState) -> thither_place::Result<Exit> {
+        let code = state.exit_code.unwrap_or_default();
+        let Streams::Relay(driver) = &mut self.streams else { return Ok(Exit::Code(code)) };
+        match driver.refusal() {
+            // It was never started.
+            Some(said) if state.pid == 0 && code != 0 => {
+                Err(crate::exec::refused(&self.place, &self.what.program, &said))
+            }
+            Some(_) => {
+                let delivered = driver.deliver_refusal();
+                delivered.map_err(|broken| self.broken(broken))?;
+                Ok(Exit::Code(code))
+            }
+            None => Ok(Exit::Code(code)),
+        }
+    }
+
+    /// The answer to the last new size, and the next one if there was another meanwhile.
+    fn resized(&mut self) -> thither_place::Result<()> {
+        if let Some(pending) = self.resizing.take() {
+            let unwatched = self.watch.want(RESIZE, &pending, EventFlags::empty());
+            unwatched.map_err(|error| self.failed(Held::here(error), "resize the terminal"))?;
+            // It says no before the program runs and after its end, which the streams tell better; a lost engine too.
+            if let Err(error) = pending.answer(None) {
+                tracing::debug!(%error, "resize");
+            }
+        }
+        match self.next_size.take() {
+            Some(size) => self.resize(size),
+            None => Ok(()),
+        }
+    }
+}
+
+fn libc_sigpipe() -> i32 {
+    rustix::process::Signal::PIPE.as_raw()
+}
+
+impl Control for Held {
+    fn resize(&mut self, size: WindowSize) -> thither_place::Result<()> {
+        if !self.what.has_terminal {
+            return Err(thither_place::Error::Unsupported {
+                action: "resize a command without a terminal".into(),
+                place: self.place.clone(),
+                hint: None,
+            });
+        }
+        if self.exit.is_some() {
+            return Ok(());
+        }
+        if self.resizing.is_some() {
+            self.next_size = Some(size);
+            return Ok(());
+        }
+        match self.target.resize(size, None) {
+            Ok(pending) => {
+                let watched = self.watch.want(RESIZE, &pending, EventFlags::IN);
+                watched.map_err(|error| self.failed(Held::here(error), "resize the terminal"))?;
+                self.resizing = Some(pending);
+            }
+            // The streams tell better what became of the engine.
+            Err(error) => tracing::debug!(%error, "resize"),
+        }
+        Ok(())
+    }
+
+    fn signal(&mut self, signal: i32) -> thither_place::Result<()> {
+        if self.exit.is_some() {
+            return Ok(());
+        }
+        self.target.signal(signal).map_err(|error| self.failed(error, "send a signal"))
+    }
+
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.watch.as_fd()
+    }
+
+    fn event(&mut self) -> thither_place::Result<Option<Event>> {
+        if let Some(exit) = self.exit.filter(|_| self.streams_ended) {
+            return Ok(Some(Event::Exited(exit)));
+        }
+        let ready = self.watch.ready();
+        let ready = ready.map_err(|e| self.failed(Held::here(e), "wait for the command"))?;
+        if !ready[RESIZE].is_empty() {
+            self.resized()?;
+        }
+        self.go_on(!ready[STREAM].is_empty())?;
+        let end = !ready[END].is_empty();
+        match &self.target {
+            Target::Container { .. } if end => {
+                if let Some(waiting) = self.waiting.take() {
+                    let unwatched = self.watch.want(END, &waiting, EventFlags::empty());
+                    unwatched.map_err(|e| self.failed(Held::here(e), "wait for the container"))?;
+                    let exit = waiting.exit();
+                    self.exit =
+                        Some(exit.map_err(|e| self.failed(e, "wait for the container"))?);
+                }
+            }
+            Target::Container { .. } => {}
+            Target::Exec { .. } if self.streams_ended && self.exit.is_none() => {
+                self.exec_end(end)?;
+            }
+            Target::Exec { .. } => {}
+        }
+        Ok(self.exit.filter(|_| self.streams_ended).map(Event::Exited))
+    }
+
+    fn end_input(&mut self, _: Option<BorrowedFd<'_>>) -> thither_place::Result<()> {
+        match &mut self.streams {
+            Streams::Terminal(fd) => {
+                // Its modes cannot be asked for: they are the default ones, in which this ends a line's input.
+                let full = Interest::Write(fd.as_fd());
+                thither_term::poll(&[full], None)
+                    .and_then(|_| Ok(rustix::io::write(&*fd, &[END_OF_INPUT])?))
+                    .map(drop)
+                    .map_err(|source| self.failed(Held::here(source), "end the input"))
+            }
+            Streams::Relay(driver) => {
+                driver.end_input();
+                Ok(())
+            }
+            Streams::None => Ok(()),
+        }
+    }
+}

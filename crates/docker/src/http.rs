@@ -1,0 +1,449 @@
+//! HTTP/1.1 (RFC 9112) as far as the Engine API uses it: one request at a time on a connection, answers with a length,
+//! in chunks, or until the end of the connection. Every length is bounded.
+
+use std::io::{self, Write as _};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
+use thither_term::{Interest, poll};
+
+/// The longest head of an answer, in bytes.
+const MAX_HEAD: usize = 64 * 1024;
+/// The most headers of an answer.
+const MAX_HEADERS: usize = 64;
+/// The longest line that announces a chunk, with its extensions, in bytes.
+const MAX_CHUNK_LINE: usize = 4096;
+
+/// What ends a wait before what is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience<'a> {
+    /// For how long nothing may happen.
+    pub(crate) limit: Duration,
+    /// Readable when the caller gives up.
+    pub(crate) cancel: Option<BorrowedFd<'a>>,
+}
+
+/// Why an exchange failed.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    /// The connection ended, or failed.
+    Lost(Option<io::Error>),
+    /// It breaks the protocol.
+    Garbage(String),
+    /// Nothing happened for as long as was waited.
+    Silent,
+    /// The caller gave up.
+    Cancelled,
+}
+
+fn garbage<T>(what: impl Into<String>) -> Result<T, Trouble> {
+    Err(Trouble::Garbage(what.into()))
+}
+
+/// The head of an answer.
+#[derive(Debug)]
+pub(crate) struct Head {
+    pub(crate) status: u16,
+    /// With names in lower case.
+    headers: Vec<(String, String)>,
+}
+
+impl Head {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// How its body ends, RFC 9112 section 6.3.
+    fn framing(&self, request_was_head: bool) -> Result<Framing, Trouble> {
+        if request_was_head || matches!(self.status, 100..=199 | 204 | 304) {
+            return Ok(Framing::Length(0));
+        }
+        if let Some(coding) = self.header("transfer-encoding") {
+            return match coding.eq_ignore_ascii_case("chunked") {
+                true => Ok(Framing::Chunk(0)),
+                false => garbage(format!("an answer in the transfer coding {coding:?}")),
+            };
+        }
+        match self.header("content-length") {
+            None => Ok(Framing::UntilEnd),
+            Some(length) => match length.parse() {
+                Ok(length) => Ok(Framing::Length(length)),
+                Err(_) => garbage(format!("a content length of {length:?}")),
+            },
+        }
+    }
+}
+
+/// A request.
+#[derive(Clone, Debug)]
+pub(crate) struct Request<'a> {
+    pub(crate) method: &'a str,
+    /// Path and query, encoded.
+    pub(crate) target: &'a str,
+    /// JSON, or what [`headers`](Request::headers) say.
+    pub(crate) body: Option<&'a [u8]>,
+    pub(crate) headers: &'a [(String, String)],
+    /// Ask for the connection itself, as raw bytes in both directions.
+    pub(crate) upgrade: bool,
+    /// The body follows in chunks, by [`Connection::send_chunk`].
+    pub(crate) chunked: bool,
+}
+
+impl Request<'_> {
+    /// Its head and body. Names and values hold no line ends: see [`is_field_value`].
+    fn bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(512);
+        // Writing to a vector cannot fail.
+        let _ = write!(bytes, "{} {} HTTP/1.1\r\nHost: docker\r\n", self.method, self.target);
+        let _ = write!(bytes, "User-Agent: thither/{}\r\n", env!("CARGO_PKG_VERSION"));
+        for (name, value) in self.headers {
+            let _ = write!(bytes, "{name}: {value}\r\n");
+        }
+        if self.upgrade {
+            bytes.extend(b"Connection: Upgrade\r\nUpgrade: tcp\r\n");
+        }
+        if self.chunked {
+            bytes.extend(b"Transfer-Encoding: chunked\r\n");
+        } else if self.body.is_some() || self.method == "POST" {
+            let body = self.body.unwrap_or_default();
+            if self.body.is_some() {
+                bytes.extend(b"Content-Type: application/json\r\n");
+            }
+            let _ = write!(bytes, "Content-Length: {}\r\n", body.len());
+        }
+        bytes.extend(b"\r\n");
+        bytes.extend(self.body.unwrap_or_default());
+        bytes
+    }
+}
+
+/// Whether a header may have this value, RFC 9110 section 5.5: nothing that ends a line.
+pub(crate) fn is_field_value(value: &str) -> bool {
+    value.bytes().all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte))
+}
+
+/// A connection to an engine: a non-blocking descriptor, and what was read from it and not used yet.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    fd: OwnedFd,
+    held: Vec<u8>,
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl Connection {
+    /// `fd` is a stream socket with `O_NONBLOCK`.
+    pub(crate) fn new(fd: OwnedFd) -> Connection {
+        Connection { fd, held: Vec::new() }
+    }
+
+    /// Whether it can carry another request: nothing came unasked, nor its end.
+    pub(crate) fn is_idle(&self) -> bool {
+        let mut byte = [0];
+        let peeked = recv(&self.fd, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT);
+        self.held.is_empty() && matches!(peeked, Err(Errno::AGAIN))
+    }
+
+    pub(crate) fn send(
+        &mut self,
+        request: &Request<'_>,
+        patience: Patience<'_>,
+    ) -> Result<(), Trouble> {
+        self.write(&request.bytes(), patience)
+    }
+
+    /// Sends a piece of a chunked body; an empty one ends it.
+    pub(crate) fn send_chunk(
+        &mut self,
+        chunk: &[u8],
+        patience: Patience<'_>,
+    ) -> Result<(), Trouble> {
+        self.write(format!("{:x}\r\n", chunk.len()).as_bytes(), patience)?;
+        self.write(chunk, patience)?;
+        self.write(b"\r\n", patience)
+    }
+
+    fn write(&mut self, mut bytes: &[u8], patience: Patience<'_>) -> Result<(), Trouble> {
+        while !bytes.is_empty() {
+            match send(&self.fd, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+                Ok(sent) => bytes = &bytes[sent..],
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => wait(Interest::Write(self.fd.as_fd()), patience)?,
+                Err(error) => return Err(Trouble::Lost(Some(error.into()))),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the head of an answer, and nothing beyond it from the socket: after an upgrade the rest is not HTTP.
+    pub(crate) fn head(&mut self, patience: Patience<'_>) -> Result<Head, Trouble> {
+        let mut seen = 0;
+        let mut bytes = vec![0; 4096];
+        loop {
+            // What is held comes of an earlier answer on this connection, which was read to its end.
+            if !self.held.is_empty() {
+                return garbage("more bytes than were announced");
+            }
+            match recv(&self.fd, &mut *bytes, RecvFlags::PEEK | RecvFlags::DONTWAIT) {
+                Ok((0, _)) => return Err(Trouble::Lost(None)),
+                Ok((n, _)) if n == seen => {
+                    // Nothing new: peeking does not wait for more than there is. Take it off, to wait for the rest.
+                    return self.long_head(patience);
+                }
+                Ok((n, _)) => {
+                    if let Some((length, head)) = parse_head(&bytes[..n])? {
+                        self.skip(length)?;
+                        return Ok(head);
+                    }
+                    seen = n;
+                    if n == bytes.len() {
+                        return self.long_head(patience);
+                    }
+                }
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => wait(Interest::Read(self.fd.as_fd()), patience)?,
+                Err(error) => return Err(Trouble::Lost(Some(error.into()))),
+            }
+        }
+    }
+
+    /// A head that comes in several pieces: byte by byte, so that nothing beyond it is read.
+    fn long_head(&mut self, patience: Patience<'_>) -> Result<Head, Trouble> {
+        let mut bytes = Vec::new();
+        loop {
+            let mut byte = [0];
+            if self.read_some(&mut byte, patience)? == 0 {
+                return Err(Trouble::Lost(None));
+            }
+            bytes.push(byte[0]);
+            if byte[0] == b'\n' && let Some((_, head)) = parse_head(&bytes)? {
+                return Ok(head);
+            }
+            if bytes.len() > MAX_HEAD {
+                return garbage("a head without end");
+            }
+        }
+    }
+
+    fn skip(&mut self, mut length: usize) -> Result<(), Trouble> {
+        let mut bytes = [0; 4096];
+        while length > 0 {
+            let part = length.min(bytes.len());
+            match recv(&self.fd, &mut bytes[..part], RecvFlags::DONTWAIT) {
+                Ok((0, _)) => return Err(Trouble::Lost(None)),
+                Ok((n, _)) => length -= n,
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(Trouble::Lost(Some(error.into()))),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads from what is held, else from the socket. No bytes mean its end.
+    fn read_some(
+        &mut self,
+        bytes: &mut [u8],
+        patience: Patience<'_>,
+    ) -> Result<usize, Trouble> {
+        if !self.held.is_empty() {
+            let n = bytes.len().min(self.held.len());
+            bytes[..n].copy_from_slice(&self.held[..n]);
+            self.held.drain(..n);
+            return Ok(n);
+        }
+        loop {
+            match recv(&self.fd, &mut *bytes, RecvFlags::DONTWAIT) {
+                Ok((n, _)) => return Ok(n),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => wait(Interest::Read(self.fd.as_fd()), patience)?,
+                Err(error) => return Err(Trouble::Lost(Some(error.into()))),
+            }
+        }
+    }
+
+    /// A line without its end, for chunks.
+    fn line(&mut self, patience: Patience<'_>) -> Result<String, Trouble> {
+        let mut line = Vec::new();
+        loop {
+            if self.held.is_empty() {
+                let mut bytes = [0; 4096];
+                let n = self.read_some(&mut bytes, patience)?;
+                if n == 0 {
+                    return Err(Trouble::Lost(None));
+                }
+                self.held.extend_from_slice(&bytes[..n]);
+            }
+            let end = self.held.iter().position(|&byte| byte == b'\n');
+            line.extend(self.held.drain(..end.map_or(self.held.len(), |end| end + 1)));
+            if line.len() > MAX_CHUNK_LINE {
+                return garbage("a chunk's line without end");
+            }
+            if end.is_some() {
+                let text = String::from_utf8_lossy(&line);
+                return Ok(text.trim_end_matches(['\r', '\n']).to_owned());
+            }
+        }
+    }
+
+    /// The descriptor itself, after an upgrade.
+    pub(crate) fn into_fd(self) -> OwnedFd {
+        self.fd
+    }
+}
+
+fn parse_head(bytes: &[u8]) -> Result<Option<(usize, Head)>, Trouble> {
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let mut response = httparse::Response::new(&mut headers);
+    match response.parse(bytes) {
+        Ok(httparse::Status::Partial) => Ok(None),
+        Ok(httparse::Status::Complete(length)) => {
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+            let headers = response.headers.iter();
+            let headers = headers.map(|h| (h.name.to_ascii_lowercase(), text(h.value))).collect();
+            Ok(Some((length, Head { status: response.code.unwrap_or_default(), headers })))
+        }
+        Err(error) => garbage(format!("it does not speak HTTP ({error})")),
+    }
+}
+
+fn wait(interest: Interest<'_>, patience: Patience<'_>) -> Result<(), Trouble> {
+    let cancel = patience.cancel.map_or(Interest::Nothing, Interest::Read);
+    let deadline = Instant::now() + patience.limit;
+    let left = deadline.saturating_duration_since(Instant::now());
+    let ready =
+        poll(&[interest, cancel], Some(left)).map_err(|error| Trouble::Lost(Some(error)))?;
+    match ready[..] {
+        [ready, _] if ready.now => Ok(()),
+        [_, cancel] if cancel.now => Err(Trouble::Cancelled),
+        _ => Err(Trouble::Silent),
+    }
+}
+
+/// How much of a body is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Framing {
+    /// So many bytes.
+    Length(u64),
+    /// So many of this chunk, and then more chunks.
+    Chunk(u64),
+    /// Until the connection ends.
+    UntilEnd,
+    /// Nothing.
+    Ended,
+}
+
+/// The body of an answer, as it comes.
+#[derive(Debug)]
+pub(crate) struct Body {
+    connection: Connection,
+    framing: Framing,
+    begun: bool,
+}
+
+impl Body {
+    pub(crate) fn new(
+        connection: Connection,
+        head: &Head,
+        request_was_head: bool,
+    ) -> Result<Body, Trouble> {
+        Ok(Body { connection, framing: head.framing(request_was_head)?, begun: false })
+    }
+
+    /// No bytes mean its end.
+    pub(crate) fn read(
+        &mut self,
+        bytes: &mut [u8],
+        patience: Patience<'_>,
+    ) -> Result<usize, Trouble> {
+        if let Framing::Chunk(0) = self.framing {
+            self.next_chunk(patience)?;
+        }
+        let left = match self.framing {
+            Framing::Length(left) | Framing::Chunk(left) => left,
+            Framing::UntilEnd => u64::MAX,
+            Framing::Ended => 0,
+        };
+        let part = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        if part == 0 {
+            return Ok(0);
+        }
+        let n = self.connection.read_some(&mut bytes[..part], patience)?;
+        let taken = n as u64;
+        self.framing = match self.framing {
+            Framing::UntilEnd if n == 0 => Framing::Ended,
+            _ if n == 0 => return Err(Trouble::Lost(None)),
+            Framing::Length(left) => Framing::Length(left - taken),
+            Framing::Chunk(left) => Framing::Chunk(left - taken),
+            other => other,
+        };
+        Ok(n)
+    }
+
+    /// Whether a read would not wait, though the descriptor has nothing.
+    pub(crate) fn has_more_at_hand(&self) -> bool {
+        // The end of a chunk is no reason to read on.
+        self.connection.held.len() > 2
+    }
+
+    /// All of it, if it is not longer than `most` bytes.
+    pub(crate) fn read_all(
+        &mut self,
+        most: usize,
+        patience: Patience<'_>,
+    ) -> Result<Vec<u8>, Trouble> {
+        let mut all = Vec::new();
+        let mut bytes = [0; 16 * 1024];
+        loop {
+            match self.read(&mut bytes, patience)? {
+                0 => return Ok(all),
+                n if all.len() + n > most => {
+                    return garbage(format!("an answer of more than {most} bytes"));
+                }
+                n => all.extend_from_slice(&bytes[..n]),
+            }
+        }
+    }
+
+    /// The connection, if the body was read to its end and another request can follow.
+    pub(crate) fn into_connection(self) -> Option<Connection> {
+        let ended = matches!(self.framing, Framing::Length(0))
+            || self.framing == Framing::Ended && self.begun;
+        ended.then_some(self.connection)
+    }
+
+    fn next_chunk(&mut self, patience: Patience<'_>) -> Result<(), Trouble> {
+        if self.begun && !self.connection.line(patience)?.is_empty() {
+            return garbage("a chunk longer than announced");
+        }
+        self.begun = true;
+        let line = self.connection.line(patience)?;
+        let digits = line.split(';').next().unwrap_or_default().trim();
+        let Ok(length) = u64::from_str_radix(digits, 16) else {
+            return garbage(format!("a chunk of length {digits:?}"));
+        };
+        self.framing = Framing::Chunk(length);
+        if length == 0 {
+            // Trailers, and the empty line that ends them.
+            for _ in 0..MAX_HEADERS {
+                if self.connection.line(patience)?.is_empty() {
+                    self.framing = Framing::Ended;
+                    return Ok(());
+                }
+            }
+            return garbage("trailers without end");
+        }
+        Ok(())
+    }
+}
+
+impl AsFd for Body {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.connection.as_fd()
+    }
+}

@@ -1,0 +1,158 @@
+//! The parts of the API's JSON that we read and write, by its own names.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// `POST /containers/{id}/exec`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct ExecCreate {
+    pub(crate) attach_stdin: bool,
+    pub(crate) attach_stdout: bool,
+    pub(crate) attach_stderr: bool,
+    pub(crate) tty: bool,
+    pub(crate) cmd: Vec<String>,
+    pub(crate) env: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) working_dir: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) user: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) detach_keys: Option<String>,
+    pub(crate) privileged: bool,
+}
+
+/// `POST /exec/{id}/start`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct ExecStart {
+    pub(crate) detach: bool,
+    pub(crate) tty: bool,
+    /// Rows, columns. Since 1.42.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) console_size: Option<[u16; 2]>,
+}
+
+/// What names what was made.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Made {
+    #[serde(rename = "Id")]
+    pub(crate) id: String,
+    #[serde(rename = "Warnings", default)]
+    pub(crate) warnings: Option<Vec<String>>,
+}
+
+/// `GET /exec/{id}/json`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ExecState {
+    #[serde(rename = "Running")]
+    pub(crate) running: bool,
+    #[serde(rename = "ExitCode")]
+    pub(crate) exit_code: Option<i32>,
+    /// In the engine's own pid namespace; 0 when it was never started.
+    #[serde(rename = "Pid", default)]
+    pub(crate) pid: u32,
+    #[serde(rename = "ContainerID", default)]
+    pub(crate) container: String,
+    #[serde(rename = "ProcessConfig", default)]
+    pub(crate) process: ExecProcess,
+    #[serde(rename = "OpenStdin", default)]
+    pub(crate) open_stdin: bool,
+}
+
+/// What an exec runs.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct ExecProcess {
+    #[serde(default)]
+    pub(crate) tty: bool,
+    #[serde(default)]
+    pub(crate) user: String,
+}
+
+/// `GET /containers/{id}/json`.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Inspected {
+    #[serde(rename = "Id")]
+    pub(crate) id: String,
+    #[serde(rename = "State")]
+    pub(crate) state: State,
+    #[serde(rename = "Config")]
+    pub(crate) config: Config,
+}
+
+/// Whether it runs.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct State {
+    pub(crate) running: bool,
+    #[serde(default)]
+    pub(crate) paused: bool,
+    #[serde(default)]
+    pub(crate) restarting: bool,
+    #[serde(default)]
+    pub(crate) exit_code: i32,
+}
+
+/// What it was made with. An image has the same.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(crate) struct Config {
+    #[serde(rename = "Tty", default)]
+    pub(crate) tty: bool,
+    #[serde(rename = "OpenStdin", default)]
+    pub(crate) open_stdin: bool,
+    #[serde(rename = "AttachStdin", default)]
+    pub(crate) attach_stdin: bool,
+    #[serde(rename = "AttachStdout", default)]
+    pub(crate) attach_stdout: bool,
+    #[serde(rename = "AttachStderr", default)]
+    pub(crate) attach_stderr: bool,
+    #[serde(rename = "Env", default)]
+    pub(crate) env: Option<Vec<String>>,
+    #[serde(rename = "Cmd", default)]
+    pub(crate) cmd: Option<Vec<String>>,
+    #[serde(rename = "Entrypoint", default)]
+    pub(crate) entrypoint: Option<Vec<String>>,
+    #[serde(rename = "User", default)]
+    pub(crate) user: String,
+}
+
+/// `GET /images/{name}/json`.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Image {
+    #[serde(rename = "Config", default)]
+    pub(crate) config: Option<Config>,
+}
+
+/// `POST /containers/{id}/wait`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Waited {
+    #[serde(rename = "StatusCode")]
+    pub(crate) code: i32,
+    #[serde(rename = "Error", default)]
+    pub(crate) error: Option<WaitError>,
+}
+
+/// Why nobody knows the code.
+#[derive(Debug, Deserialize)]
+pub(crate) struct WaitError {
+    #[serde(rename = "Message", default)]
+    pub(crate) message: String,
+}
+
+/// `GET /containers/json`.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Listed {
+    #[serde(rename = "Id")]
+    pub(crate) id: String,
+    #[serde(rename = "Names", default)]
+    pub(crate) names: Option<Vec<String>>,
+    #[serde(rename = "Image", default)]
+    pub(crate) image: String,
+    #[serde(rename = "State", default)]
+    pub(crate) state: String,
+    #[serde(rename = "Status", default)]
+    pub(crate) status: String,
+    #[serde(rename = "Labels", default)]
+    pub(crate) labels: Option<BTreeMap<String, String>>,
+}

@@ -1,0 +1,23 @@
+//! A container as a place.
+
+use thither_place::{Command, Place, Process, Result};
+
+use crate::Container;
+
+/// A command in the container, which has to run: `docker exec`.
+///
+/// # Differences
+/// - Its exit is always a code: the engine gives 128+n for signal n.
+/// - It lives on when its [`Process`] is dropped.
+/// - That a program is missing or cannot be executed is known once it was to run: the error may come of the process
+///   instead of `spawn`.
+/// - Signals are delivered by a helper `sh` in the container, as the API has no way; without one they are
+///   [`Unsupported`](thither_place::Error::Unsupported). The environment holds `THITHER_EXEC`, by which the helper
+///   finds the command.
+/// - While standard output takes nothing, standard error waits too: both come on one connection.
+/// - A job that the command leaves in the background keeps its output open for at most two seconds.
+impl Place for Container {
+    fn spawn(&self, command: &Command) -> Result<Process> {
+        self.exec(command)
+    }
+}

@@ -1,0 +1,142 @@
+//! What a shell over there does before it becomes the command: what the API cannot.
+//!
+//! - Before API 1.42 a program could look at its terminal before the engine was told the size (20 % to 50 % of the time
+//!   it did). So a shell waits for a line at the terminal, which we send once the size is applied, and then becomes the
+//!   program. It needs a `sh` over there; without one the size comes when it comes.
+//! - The API cannot take variables away that the container has, name the user's login shell, or hold arguments that
+//!   are not UTF-8 (JSON).
+//!
+//! The shell reads the line with its own `read`, one byte at a time as POSIX wants it, so that nothing behind it is
+//! taken away from the program.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
+use std::os::unix::ffi::OsStrExt;
+
+use thither_place::{Command, Program};
+
+/// How the shell is called, and its script, ahead of the command's own words.
+const SHELL: [&str; 2] = ["sh", "-c"];
+
+/// The login shell of the user, else bash, else sh. `id` is asked, as a shell knows no ids by itself (`$UID` is bash's).
+const LOGIN_SHELL: &str = "\
+u=$(id -u 2>/dev/null) s=
+while IFS=: read -r n p i g c h t; do [ \"$i\" = \"$u\" ] && s=$t && break; done 2>/dev/null </etc/passwd
+[ -x \"$s\" ] || s=$(command -v bash) || s=sh
+unset u n p i g c h t
+exec \"$s\" -l \"$@\"
+";
+
+/// What the API is to run for a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Words {
+    pub(crate) words: Vec<String>,
+    /// Whether they begin with a shell of ours.
+    pub(crate) by_shell: bool,
+    /// Whether that shell waits for a line at its terminal.
+    pub(crate) held: bool,
+}
+
+/// The words for a command. `unset` are names of variables to be taken away, `hold` says to wait for a line.
+pub(crate) fn words(command: &Command, unset: &[String], hold: bool) -> Words {
+    let login = command.program == Program::LoginShell;
+    let name = match &command.program {
+        Program::Named(name) => Some(name),
+        Program::LoginShell => None,
+    };
+    let all: Vec<&OsString> = name.into_iter().chain(&command.args).collect();
+    let texts: Option<Vec<&str>> = all.iter().map(|word| word.to_str()).collect();
+    let by_shell = login || hold || !unset.is_empty() || texts.is_none();
+    if let (false, Some(texts)) = (by_shell, &texts) {
+        let words = texts.iter().map(|&text| text.to_owned()).collect();
+        return Words { words, by_shell, held: false };
+    }
+    let mut script = String::new();
+    if hold {
+        script += "read -r _\n";
+    }
+    for name in unset {
+        // Names are checked by `unset_names`.
+        let _ = writeln!(script, "unset {name} 2>/dev/null");
+    }
+    let mut arguments = Vec::new();
+    match texts {
+        Some(texts) => arguments.extend(texts.iter().map(|&text| text.to_owned())),
+        None => {
+            script += "set --\n";
+            all.iter().for_each(|word| script += &append(word));
+        }
+    }
+    script += if login { LOGIN_SHELL } else { "exec \"$@\"\n" };
+    let mut words: Vec<String> = SHELL.map(str::to_owned).into();
+    words.push(script);
+    // The shell's name, for its own complaints.
+    words.push("sh".to_owned());
+    words.append(&mut arguments);
+    Words { words, by_shell, held: hold }
+}
+
+/// Adds a word of any bytes but zero to the shell's arguments. The substitution cuts line ends off, hence the dot.
+fn append(word: &OsStr) -> String {
+    let mut octal = String::new();
+    for byte in word.as_bytes() {
+        // Writing to a string cannot fail.
+        let _ = write!(octal, "\\{byte:03o}");
+    }
+    format!("_w=$(printf '{octal}.')\nset -- \"$@\" \"${{_w%.}}\"\nunset _w\n")
+}
+
+/// The names of those variables that a shell can take away.
+pub(crate) fn unset_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let is_name = |name: &str| {
+        !name.is_empty()
+            && !name.starts_with(|c: char| c.is_ascii_digit())
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
+    names.into_iter().filter(|name| is_name(name)).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process;
+
+    fn words_of(command: Command, unset: &[&str], hold: bool) -> Vec<String> {
+        words(&command, &unset_names(unset.iter().copied()), hold).words
+    }
+
+    #[test]
+    fn most_commands_need_no_shell() {
+        assert_eq!(words_of(Command::new("ls").arg("-l"), &[], false), ["ls", "-l"]);
+    }
+
+    #[track_caller]
+    fn check(command: Command, unset: &[&str], hold: bool, input: &[u8], expected: &[u8]) {
+        use std::io::Write;
+        let words = words_of(command, unset, hold);
+        let mut shell = process::Command::new(&words[0]);
+        shell.args(&words[1..]).env("A", "1").env("B", "2");
+        shell.stdin(process::Stdio::piped()).stdout(process::Stdio::piped());
+        let mut child = shell.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input).unwrap();
+        assert_eq!(child.wait_with_output().unwrap().stdout, expected);
+    }
+
+    #[test]
+    fn variables_are_taken_away() {
+        let command = Command::new("sh").args(["-c", "echo $A$B"]);
+        check(command, &["A", "x;y", ""], false, b"", b"2\n");
+    }
+
+    #[test]
+    fn nothing_behind_the_line_is_taken() {
+        check(Command::new("cat"), &[], true, b"go\nrest\n", b"rest\n");
+    }
+
+    #[test]
+    fn arguments_of_any_bytes() {
+        let word = OsStr::from_bytes(b"a'\xff\"$x\\ \n\n");
+        let command = Command::new("printf").arg("%s|").arg(word).arg("").arg("end");
+        check(command, &[], false, b"", b"a'\xff\"$x\\ \n\n||end|");
+    }
+}

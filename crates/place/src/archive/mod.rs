@@ -1,0 +1,270 @@
+//! Files on their way from place to place: one thing and, if that is a directory, all that is below it.
+//!
+//! An [`Archive`] is what [`Place::get`](crate::Place::get) gives and [`Place::put`](crate::Place::put) takes. It is read
+//! from a tar stream ([`Archive::from_tar`]) or from the file system ([`Archive::from_tree`]), entry by entry, and written
+//! as a tar stream ([`Archive::into_tar`]) or into the file system ([`put_files`]).
+//!
+//! A tar stream comes from over there and may be hostile. What an [`Entry`] says has been checked: its path has no `..`, is
+//! below the root, and is at most 4096 bytes; its mode has no set-id bits. The root's name is the one that was asked for,
+//! whatever the stream says. That no path leads through a symbolic link is seen to by who writes the entries.
+//!
+//! ```no_run
+//! use thither_place::{Local, Place};
+//!
+//! let mut archive = Local.get("/etc/hosts".as_ref())?;
+//! Local.put(archive, "/tmp".as_ref())?;   // becomes /tmp/hosts
+//! # Ok::<(), thither_place::Error>(())
+//! ```
+
+mod header;
+mod pax;
+mod failed;
+mod reader;
+mod entry;
+mod tree;
+mod packer;
+mod destination;
+mod extract;
+mod merge;
+mod remove;
+mod paths;
+mod spawned;
+
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+pub use destination::put_files;
+pub use header::Timestamp;
+pub use packer::Tar;
+pub use paths::{Named, named};
+pub use spawned::{get as get_by_command, put as put_by_command};
+pub use tree::Tree;
+
+/// What is wrong with an entry that a link before it would lead elsewhere.
+const THROUGH_LINK: &str = "leads through a symbolic link of the archive";
+
+use entry::Roots;
+use failed::cut_short;
+use reader::Reader;
+
+/// One thing in an archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its path below the root; empty for the root itself.
+    pub path: PathBuf,
+    /// What it is.
+    pub kind: Kind,
+    /// Its permission bits, and the sticky bit.
+    pub mode: u32,
+    /// When its content was changed last.
+    pub modified: Timestamp,
+    /// How many bytes its content has; 0 for all but a file.
+    pub size: u64,
+}
+
+/// What a thing in an archive is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A regular file, whose content follows.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link with this text.
+    Symlink(PathBuf),
+    /// Another name of the file at this path below the root, which came before.
+    HardLink(PathBuf),
+}
+
+/// What happens while an archive is read.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// An entry was met.
+    Entry(&'a Entry),
+    /// So many bytes of content were moved.
+    Content(u64),
+    /// Something is no part of the copy: a fifo, a socket, a device, or what vanished while it was read.
+    LeftOut {
+        /// Its path below the root.
+        path: &'a Path,
+        /// What it is, as in "a fifo".
+        what: &'static str,
+    },
+    /// Nothing has happened for a while: the other end is slow.
+    Idle,
+}
+
+/// Files on their way: see the [module](self).
+///
+/// Entries are read in order with [`next_entry`](Archive::next_entry), the content of a file with
+/// [`read_content`](Archive::read_content).
+pub struct Archive {
+    name: OsString,
+    source: Source,
+    watch: Watch,
+    /// Entries that were looked at before it was their turn.
+    ahead: VecDeque<Entry>,
+    roots: Roots,
+}
+
+enum Source {
+    Tar(Box<Reader<Box<dyn Read + Send>>>),
+    Tree(Box<Tree>),
+}
+
+/// Who is told what happens, and may end it by an error.
+#[derive(Default)]
+pub(crate) struct Watch(Option<Box<Watcher>>);
+
+type Watcher = dyn FnMut(Event<'_>) -> io::Result<()> + Send;
+
+impl Watch {
+    pub(crate) fn tell(&mut self, event: Event<'_>) -> io::Result<()> {
+        self.0.as_mut().map_or(Ok(()), |watcher| watcher(event))
+    }
+
+    fn idle(&mut self) -> io::Result<()> {
+        self.tell(Event::Idle)
+    }
+}
+
+impl Archive {
+    fn new(name: OsString, source: Source) -> Archive {
+        let (watch, ahead, roots) = (Watch::default(), VecDeque::new(), Roots::default());
+        Archive { name, source, watch, ahead, roots }
+    }
+
+    /// The archive in a tar stream of what was asked for by this name; `.` for a directory without a name, such as `/`.
+    ///
+    /// The stream has to reach its end without an error: a place whose connection is lost, or whose command failed, gives
+    /// one there. A read may give `WouldBlock` if there has been nothing for a while (as with `SO_RCVTIMEO`, socket(7)): then
+    /// it is repeated, unless whoever watches ends it.
+    pub fn from_tar(tar: impl Read + Send + 'static, name: impl Into<OsString>) -> Archive {
+        Archive::new(name.into(), Source::Tar(Box::new(Reader::new(Box::new(tar)))))
+    }
+
+    /// What a tree of the file system holds.
+    #[must_use]
+    pub fn from_tree(tree: Tree) -> Archive {
+        Archive::new(tree.name().to_owned(), Source::Tree(Box::new(tree)))
+    }
+
+    /// Tells `watcher` what happens while it is read. An error from there ends it.
+    #[must_use]
+    pub fn watched(
+        mut self,
+        watcher: impl FnMut(Event<'_>) -> io::Result<()> + Send + 'static,
+    ) -> Archive {
+        self.watch = Watch(Some(Box::new(watcher)));
+        self
+    }
+
+    /// The name of its root: that which was asked for; `.` for a directory without a name.
+    #[must_use]
+    pub fn name(&self) -> &OsStr {
+        &self.name
+    }
+
+    /// The same with another name of the root.
+    #[must_use]
+    pub fn renamed(mut self, name: impl Into<OsString>) -> Archive {
+        self.name = name.into();
+        self
+    }
+
+    /// The root itself, which is still to come.
+    ///
+    /// # Errors
+    /// As [`next_entry`](Archive::next_entry); `UnexpectedEof` for an archive without anything.
+    pub fn root(&mut self) -> io::Result<&Entry> {
+        if self.ahead.is_empty() {
+            let first = self.pull()?.ok_or_else(cut_short)?;
+            // `pull` may have put the entry there that a root was made up for.
+            self.ahead.push_front(first);
+        }
+        Ok(&self.ahead[0])
+    }
+
+    /// The next entry: first the root, and directories before what is in them. What is left of the content of the one
+    /// before is passed over. `None` at the end.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` for a stream that ends too soon, `InvalidData` for a bad archive; those of the stream, of the file
+    /// system, and of who watches.
+    pub fn next_entry(&mut self) -> io::Result<Option<Entry>> {
+        let next = match self.ahead.pop_front() {
+            Some(entry) => Some(entry),
+            None => self.pull()?,
+        };
+        if let Some(entry) = &next {
+            self.watch.tell(Event::Entry(entry))?;
+        }
+        Ok(next)
+    }
+
+    fn pull(&mut self) -> io::Result<Option<Entry>> {
+        match &mut self.source {
+            Source::Tree(tree) => tree.next(&mut self.watch),
+            Source::Tar(reader) => loop {
+                let Some(header) = reader.next(&mut self.watch)? else { return Ok(None) };
+                if let Some(entry) = self.roots.entry(header, &mut self.watch)? {
+                    let root = self.roots.made_up_root(&entry);
+                    if let Some(root) = root {
+                        self.ahead.push_back(entry);
+                        return Ok(Some(root));
+                    }
+                    return Ok(Some(entry));
+                }
+            },
+        }
+    }
+
+    /// Reads from the content of the file that [`next_entry`](Archive::next_entry) gave; 0 at its end, which comes after
+    /// exactly as many bytes as its size says.
+    ///
+    /// # Errors
+    /// As `next_entry`.
+    pub fn read_content(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let read = match &mut self.source {
+            Source::Tree(tree) => tree.read_content(buf)?,
+            Source::Tar(reader) => reader.read_content(buf, &mut self.watch)?,
+        };
+        self.watch.tell(Event::Content(read as u64))?;
+        Ok(read)
+    }
+
+    /// The file that the content comes from, if the kernel can copy it by itself, and whom to tell.
+    fn content_file(&mut self) -> Option<(&File, &mut Watch)> {
+        match &mut self.source {
+            Source::Tree(tree) => tree.content_file().map(|file| (file, &mut self.watch)),
+            Source::Tar(_) => None,
+        }
+    }
+
+    /// As a tar stream that every tar reads: paths begin with the root's name, and end with the two blocks that end an
+    /// archive. The owner is 0, times are exact.
+    #[must_use]
+    pub fn into_tar(self) -> Tar {
+        Tar::new(self)
+    }
+
+    /// The device and inode of what it is read from, if it is read from the file system.
+    pub(crate) fn identity(&self) -> Option<(u64, u64)> {
+        match &self.source {
+            Source::Tree(tree) => tree.identity(),
+            Source::Tar(_) => None,
+        }
+    }
+}
+
+impl std::fmt::Debug for Archive {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let source = match &self.source {
+            Source::Tar(_) => "tar",
+            Source::Tree(_) => "tree",
+        };
+        f.debug_struct("Archive").field("name", &self.name).field("source", &source).finish()
+    }
+}

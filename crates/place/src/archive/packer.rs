@@ -1,0 +1,234 @@
+//! An archive as a tar stream.
+
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::failed::{bad_entry, cut_short};
+use super::header::{BLOCK, Header, OCTAL_MAX, split_name};
+use super::pax::Pax;
+use super::reader::flag;
+use super::{Archive, Entry, Event, Kind};
+
+/// How many symbolic links an archive may have: 8 to 16 bytes of memory are needed for each.
+const MAX_SYMLINKS: usize = 4 << 20;
+
+/// An archive as a tar stream: see [`Archive::into_tar`].
+///
+/// It is ustar. What that cannot say is said by an extended header of pax: longer names, sizes from 8 GiB on, fractions of
+/// seconds. Long names are said once more in GNU's way, for those who do not read pax (busybox). No path leads through a
+/// symbolic link of the archive, so whoever unpacks it below an empty directory stays there.
+#[derive(Debug)]
+pub struct Tar {
+    archive: Archive,
+    /// Blocks that are ready, and how much of them was read.
+    ready: Vec<u8>,
+    taken: usize,
+    /// What is left of the entry's content, and the zeros after it.
+    left: u64,
+    padding: usize,
+    /// The name of an empty file after all else.
+    marker: Option<&'static str>,
+    ended: bool,
+    symlinks: Symlinks,
+}
+
+impl Tar {
+    pub(super) fn new(archive: Archive) -> Tar {
+        Tar {
+            archive,
+            ready: Vec::new(),
+            taken: 0,
+            left: 0,
+            padding: 0,
+            marker: None,
+            ended: false,
+            symlinks: Symlinks::default(),
+        }
+    }
+
+    /// The same with an empty file at its end, beside the root: whoever finds it has got everything.
+    pub(super) fn marked(mut self, name: &'static str) -> Tar {
+        self.marker = Some(name);
+        self
+    }
+
+    /// Tells who watches that nothing can be done at the moment.
+    ///
+    /// # Errors
+    /// Theirs.
+    pub fn idle(&mut self) -> io::Result<()> {
+        self.archive.watch.tell(Event::Idle)
+    }
+
+    /// Fills a buffer as far as there is something: less is the end.
+    ///
+    /// # Errors
+    /// As [`Archive::next_entry`].
+    pub fn fill(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let mut filled = 0;
+        while filled < buf.len() {
+            match self.read(&mut buf[filled..])? {
+                0 => break,
+                read => filled += read,
+            }
+        }
+        Ok(filled)
+    }
+
+    /// Makes the next blocks ready; `false` at the end.
+    fn advance(&mut self) -> io::Result<bool> {
+        self.ready.clear();
+        self.taken = 0;
+        if self.padding > 0 {
+            self.ready.resize(std::mem::take(&mut self.padding), 0);
+            return Ok(true);
+        }
+        if self.ended {
+            return Ok(false);
+        }
+        match self.archive.next_entry()? {
+            Some(entry) => {
+                self.symlinks.check(&entry)?;
+                let header = header(self.archive.name(), &entry);
+                self.left = header.size;
+                self.padding = (header.size.next_multiple_of(BLOCK as u64) - header.size) as usize;
+                write_header(&header, entry.modified.nanoseconds, &mut self.ready);
+            }
+            None => {
+                if let Some(name) = self.marker {
+                    let (name, flag) = (name.into(), flag::FILE);
+                    let marker = Header { name, flag, mode: 0o600, ..Header::default() };
+                    self.ready.extend_from_slice(&marker.to_block());
+                }
+                self.ready.resize(self.ready.len() + 2 * BLOCK, 0);
+                self.ended = true;
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl Read for Tar {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        loop {
+            let ready = &self.ready[self.taken..];
+            if !ready.is_empty() {
+                let length = ready.len().min(buf.len());
+                buf[..length].copy_from_slice(&ready[..length]);
+                self.taken += length;
+                return Ok(length);
+            }
+            if self.left > 0 {
+                let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buf.len());
+                let read = self.archive.read_content(&mut buf[..most])?;
+                if read == 0 {
+                    return Err(cut_short());
+                }
+                self.left -= read as u64;
+                return Ok(read);
+            }
+            if !self.advance()? {
+                return Ok(0);
+            }
+        }
+    }
+}
+
+fn header(root: &OsStr, entry: &Entry) -> Header {
+    let (flag, link) = match &entry.kind {
+        Kind::File => (flag::FILE, Vec::new()),
+        Kind::Directory => (flag::DIRECTORY, Vec::new()),
+        Kind::Symlink(text) => (flag::SYMLINK, text.as_os_str().as_bytes().to_vec()),
+        Kind::HardLink(path) => (flag::HARD_LINK, name(root, path)),
+    };
+    let mut name = name(root, &entry.path);
+    if flag == flag::DIRECTORY {
+        name.push(b'/');
+    }
+    Header { name, link, flag, mode: entry.mode, size: entry.size, modified: entry.modified }
+}
+
+fn name(root: &OsStr, path: &Path) -> Vec<u8> {
+    match path.as_os_str().as_bytes() {
+        b"" => root.as_bytes().to_vec(),
+        path => [root.as_bytes(), b"/", path].concat(),
+    }
+}
+
+/// A header, after what it cannot say itself.
+fn write_header(header: &Header, nanoseconds: u32, to: &mut Vec<u8>) {
+    let long_name = split_name(&header.name).is_none();
+    let long_link = header.link.len() > 100;
+    let modified = header.modified;
+    let old_or_fine =
+        nanoseconds != 0 || u64::try_from(modified.seconds).map_or(true, |it| it > OCTAL_MAX);
+    let pax = Pax {
+        path: long_name.then(|| header.name.clone()),
+        link: long_link.then(|| header.link.clone()),
+        size: (header.size > OCTAL_MAX).then_some(header.size),
+        modified: old_or_fine.then_some(modified),
+        sparse: false,
+    };
+    if !pax.is_empty() {
+        extension(flag::PAX, b"././@PaxHeader", &pax.to_records(), to);
+    }
+    let with_nul = |text: &[u8]| [text, b"\0"].concat();
+    if long_name {
+        extension(flag::LONG_NAME, b"././@LongLink", &with_nul(&header.name), to);
+    }
+    if long_link {
+        extension(flag::LONG_LINK, b"././@LongLink", &with_nul(&header.link), to);
+    }
+    to.extend_from_slice(&header.to_block());
+}
+
+fn extension(flag: u8, name: &[u8], content: &[u8], to: &mut Vec<u8>) {
+    let (name, size) = (name.to_vec(), content.len() as u64);
+    to.extend_from_slice(&Header { name, flag, mode: 0o644, size, ..Header::default() }.to_block());
+    to.extend_from_slice(content);
+    to.resize(to.len().next_multiple_of(BLOCK), 0);
+}
+
+/// The symbolic links that were met, by hashes that nobody outside can foresee.
+#[derive(Debug, Default)]
+struct Symlinks {
+    hashes: HashSet<u64>,
+    state: RandomState,
+}
+
+impl Symlinks {
+    /// Refuses what leads through one of them.
+    fn check(&mut self, entry: &Entry) -> io::Result<()> {
+        let leads = |path: &Path| {
+            let ancestors = path.ancestors().skip(1);
+            ancestors.map(|path| self.state.hash_one(path)).any(|hash| self.hashes.contains(&hash))
+        };
+        let through = !self.hashes.is_empty()
+            && (leads(&entry.path) || matches!(&entry.kind, Kind::HardLink(path) if leads(path)));
+        let replaced = entry.kind == Kind::Directory
+            && self.hashes.contains(&self.state.hash_one(entry.path.as_path()));
+        if through || replaced {
+            return Err(bad_entry(&entry.path, super::THROUGH_LINK));
+        }
+        // Another name of a link is a link.
+        let is_link = match &entry.kind {
+            Kind::Symlink(_) => true,
+            Kind::HardLink(path) => self.hashes.contains(&self.state.hash_one(path.as_path())),
+            Kind::File | Kind::Directory => false,
+        };
+        if is_link {
+            if self.hashes.len() >= MAX_SYMLINKS {
+                return Err(bad_entry(&entry.path, "is one symbolic link too many"));
+            }
+            self.hashes.insert(self.state.hash_one(entry.path.as_path()));
+        }
+        Ok(())
+    }
+}

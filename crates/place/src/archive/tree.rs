@@ -1,0 +1,336 @@
+//! A tree of the file system, entry by entry.
+
+use std::collections::HashMap;
+use std::ffi::{CStr, CString, OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, openat, readlinkat, statat};
+use rustix::io::Errno;
+
+use super::entry::KEPT_MODE;
+use super::failed::failed;
+use super::{Entry, Event, Kind, Timestamp, Watch};
+
+/// Files up to this size are read before their header is given, in one system call, so that the two always agree.
+const SMALL: u64 = 128 * 1024;
+/// How much a file may hold that says it is empty, as those of `/proc` do.
+const MAX_UNANNOUNCED: usize = 16 << 20;
+
+/// A tree of the file system that is walked as it is read: symbolic links are not followed, entries of a directory come
+/// in the order of their names, and mounts below it belong to it.
+pub struct Tree {
+    root: Option<Root>,
+    name: OsString,
+    /// The directories that are open.
+    levels: Vec<Level>,
+    visitor: Visitor,
+    identity: Option<(u64, u64)>,
+}
+
+enum Root {
+    At(OwnedFd),
+    /// An open file that is given a mode.
+    Open(File, u32),
+}
+
+/// A directory that is open, and what is still to be visited in it.
+struct Level {
+    fd: OwnedFd,
+    path: PathBuf,
+    names: std::vec::IntoIter<(CString, FileType)>,
+}
+
+impl Tree {
+    /// What has this name in a directory; `.` is the directory itself.
+    #[must_use]
+    pub fn at(dir: OwnedFd, name: impl Into<OsString>) -> Tree {
+        Tree::of(Root::At(dir), name.into())
+    }
+
+    /// A regular file that is open, from where it stands, as if it had this name and mode.
+    #[must_use]
+    pub fn of_file(file: File, name: impl Into<OsString>, mode: u32) -> Tree {
+        Tree::of(Root::Open(file, mode & KEPT_MODE), name.into())
+    }
+
+    fn of(root: Root, name: OsString) -> Tree {
+        let (levels, visitor) = (Vec::new(), Visitor::default());
+        Tree { root: Some(root), name, levels, visitor, identity: None }
+    }
+
+    pub(super) fn name(&self) -> &OsStr {
+        &self.name
+    }
+
+    pub(super) fn identity(&self) -> Option<(u64, u64)> {
+        self.identity
+    }
+
+    /// The next entry.
+    pub(super) fn next(&mut self, watch: &mut Watch) -> io::Result<Option<Entry>> {
+        if let Some(root) = self.root.take() {
+            return self.first(root).map_err(|error| failed("read", &self.name, error)).map(Some);
+        }
+        while let Some(level) = self.levels.last_mut() {
+            let Some((name, kind)) = level.names.next() else {
+                self.levels.pop();
+                continue;
+            };
+            let path = level.path.join(OsStr::from_bytes(name.as_bytes()));
+            let visited = self.visitor.visit(level.fd.as_fd(), &name, kind, &path);
+            match visited {
+                Ok(Found::Entry(entry, _)) => return Ok(Some(entry)),
+                Ok(Found::Directory(entry, level, _)) => {
+                    self.levels.push(level);
+                    return Ok(Some(entry));
+                }
+                Ok(Found::Other(what)) => watch.tell(Event::LeftOut { path: &path, what })?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    watch.tell(Event::LeftOut { path: &path, what: "gone meanwhile" })?;
+                }
+                Err(error) => {
+                    return Err(failed("read", Path::new(&self.name).join(path), error));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn first(&mut self, root: Root) -> io::Result<Entry> {
+        let dir = match root {
+            Root::At(dir) => dir,
+            Root::Open(file, mode) => {
+                let stat = fstat(&file)?;
+                // No identity: a copy onto the same file is no copy onto itself.
+                let entry = self.visitor.file(file, &stat, Path::new(""))?;
+                return Ok(Entry { mode, ..entry });
+            }
+        };
+        let name = CString::new(self.name.as_bytes())?;
+        let found = self.visitor.visit(dir.as_fd(), &name, FileType::Unknown, Path::new(""))?;
+        let (entry, stat) = match found {
+            Found::Entry(entry, stat) => (entry, stat),
+            Found::Directory(entry, level, stat) => {
+                self.levels.push(level);
+                (entry, stat)
+            }
+            Found::Other(what) => {
+                let text = format!("it is {what}, which is not copied");
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+            }
+        };
+        self.identity = Some(stat);
+        Ok(entry)
+    }
+
+    /// Reads from the content of the file that was the last entry.
+    pub(super) fn read_content(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let read = self.visitor.content.read(buf);
+        read.map_err(|error| failed("read", &self.name, error))
+    }
+
+    /// The file that the content comes from, if it is a large one that was not read from.
+    pub(super) fn content_file(&mut self) -> Option<&File> {
+        match &self.visitor.content {
+            Content::Large { file, .. } => Some(file),
+            _ => None,
+        }
+    }
+}
+
+enum Found {
+    Entry(Entry, (u64, u64)),
+    Directory(Entry, Level, (u64, u64)),
+    Other(&'static str),
+}
+
+/// What is kept from one entry to the next.
+#[derive(Default)]
+struct Visitor {
+    content: Content,
+    /// Where files with more than one name were met first.
+    links: HashMap<(u64, u64), PathBuf>,
+    /// A small file's content, kept for the next one.
+    spare: Vec<u8>,
+}
+
+impl Visitor {
+    fn visit(
+        &mut self,
+        dir: BorrowedFd<'_>,
+        name: &CStr,
+        kind: FileType,
+        path: &Path,
+    ) -> io::Result<Found> {
+        // What is opened may have become something else since it was looked at: no link is followed, and no fifo waits.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let flags = flags | OFlags::CLOEXEC;
+        let mut kind = kind;
+        let mut stat = None;
+        if kind == FileType::Unknown || kind == FileType::Symlink {
+            let found = statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
+            kind = FileType::from_raw_mode(found.st_mode);
+            stat = Some(found);
+        }
+        Ok(match kind {
+            FileType::RegularFile => {
+                let file = File::from(openat(dir, name, flags, Mode::empty())?);
+                let stat = fstat(&file)?;
+                match FileType::from_raw_mode(stat.st_mode) {
+                    FileType::RegularFile => {
+                        Found::Entry(self.file(file, &stat, path)?, identity(&stat))
+                    }
+                    other => Found::Other(described(other)),
+                }
+            }
+            FileType::Directory => {
+                let fd = openat(dir, name, flags | OFlags::DIRECTORY, Mode::empty())?;
+                let stat = fstat(&fd)?;
+                let names = names(&fd)?.into_iter();
+                let level = Level { fd, path: path.to_owned(), names };
+                Found::Directory(entry(path, Kind::Directory, &stat, 0), level, identity(&stat))
+            }
+            FileType::Symlink => {
+                let text = readlinkat(dir, name, Vec::new())?;
+                let text = PathBuf::from(OsString::from_vec(text.into_bytes()));
+                let stat = stat.ok_or(Errno::STALE)?;
+                self.content = Content::None;
+                Found::Entry(entry(path, Kind::Symlink(text), &stat, 0), identity(&stat))
+            }
+            other => Found::Other(described(other)),
+        })
+    }
+
+    /// The entry of an open file, and its content made ready.
+    fn file(&mut self, mut file: File, stat: &Stat, path: &Path) -> io::Result<Entry> {
+        if let Content::Small { bytes, .. } = std::mem::take(&mut self.content) {
+            self.spare = bytes;
+        }
+        if stat.st_nlink > 1 {
+            if let Some(first) = self.links.get(&identity(stat)) {
+                return Ok(entry(path, Kind::HardLink(first.clone()), stat, 0));
+            }
+            self.links.insert(identity(stat), path.to_owned());
+        }
+        let size = u64::try_from(stat.st_size).unwrap_or_default();
+        if size > SMALL {
+            self.content = Content::Large { file, left: size };
+            return Ok(entry(path, Kind::File, stat, size));
+        }
+        let mut bytes = std::mem::take(&mut self.spare);
+        bytes.clear();
+        match size {
+            // An empty file, or one that is made as it is read.
+            0 => {
+                let most = MAX_UNANNOUNCED as u64 + 1;
+                file.by_ref().take(most).read_to_end(&mut bytes)?;
+                if bytes.len() > MAX_UNANNOUNCED {
+                    let text = "it says that it is empty and goes on and on";
+                    return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
+                }
+            }
+            _ => {
+                bytes.resize(size as usize, 0);
+                let read = read_full(&mut file, &mut bytes)?;
+                bytes.truncate(read);
+            }
+        }
+        let entry = entry(path, Kind::File, stat, bytes.len() as u64);
+        self.content = Content::Small { bytes, at: 0 };
+        Ok(entry)
+    }
+}
+
+#[derive(Default)]
+enum Content {
+    #[default]
+    None,
+    Small {
+        bytes: Vec<u8>,
+        at: usize,
+    },
+    Large {
+        file: File,
+        left: u64,
+    },
+}
+
+impl Content {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Content::None => Ok(0),
+            Content::Small { bytes, at } => {
+                let length = buf.len().min(bytes.len() - *at);
+                buf[..length].copy_from_slice(&bytes[*at..*at + length]);
+                *at += length;
+                Ok(length)
+            }
+            Content::Large { file, left } => {
+                let most = usize::try_from(*left).unwrap_or(usize::MAX).min(buf.len());
+                let read = read_full(file, &mut buf[..most])?;
+                if read < most {
+                    return Err(shrank());
+                }
+                *left -= read as u64;
+                Ok(read)
+            }
+        }
+    }
+}
+
+/// A file that has become shorter: its size was said before.
+pub(super) fn shrank() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "it became shorter while it was read")
+}
+
+fn read_full(file: &mut File, buf: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buf.len() {
+        match file.read(&mut buf[filled..]) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+fn entry(path: &Path, kind: Kind, stat: &Stat, size: u64) -> Entry {
+    let modified = Timestamp {
+        seconds: stat.st_mtime,
+        nanoseconds: u32::try_from(stat.st_mtime_nsec).unwrap_or_default(),
+    };
+    Entry { path: path.to_owned(), kind, mode: stat.st_mode & KEPT_MODE, modified, size }
+}
+
+fn identity(stat: &Stat) -> (u64, u64) {
+    (stat.st_dev, stat.st_ino)
+}
+
+/// The names in a directory, in order.
+fn names(dir: impl AsFd) -> io::Result<Vec<(CString, FileType)>> {
+    let mut names = Vec::new();
+    for entry in Dir::read_from(dir)? {
+        let entry = entry?;
+        if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
+            names.push((entry.file_name().to_owned(), entry.file_type()));
+        }
+    }
+    names.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    Ok(names)
+}
+
+pub(super) fn described(kind: FileType) -> &'static str {
+    match kind {
+        FileType::Fifo => "a fifo",
+        FileType::Socket => "a socket",
+        FileType::CharacterDevice => "a character device",
+        FileType::BlockDevice => "a block device",
+        _ => "something else by now",
+    }
+}

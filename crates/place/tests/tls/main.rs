@@ -1,0 +1,6 @@
+//! TLS connections as descriptors, with a real server.
+
+mod authority;
+mod server;
+mod handshake;
+mod stream;
