@@ -45,6 +45,8 @@ pub struct Engine {
     /// An empty folder for the docker CLI's settings.
     config: tempfile::TempDir,
     tls: Option<Tls>,
+    /// The network of its containers, where the default one cannot be had.
+    network: Option<&'static str>,
     /// Of one that we have not started there is none.
     keeper: Option<Keeper>,
 }
@@ -111,8 +113,21 @@ impl Engine {
         Engine::start(setup).map_err(|reason| format!("no Docker engine: {reason}"))
     }
 
+    /// Podman's service instead of dockerd, with the same images and containers without a network. What
+    /// [`kill`](Engine::kill) and the like say of dockerd holds for it, but containers do not end with it.
+    ///
+    /// # Errors
+    /// The reason for a skip.
+    pub fn podman() -> Result<Engine, String> {
+        let start = || {
+            has_cgroups()?;
+            let keeper = podman()?;
+            Engine::of(keeper, None, Some("none"))
+        };
+        start().map_err(|reason: String| format!("no Podman: {reason}"))
+    }
+
     fn start(setup: Setup) -> Result<Engine, String> {
-        let images = images::images()?;
         has_cgroups()?;
         let mut driver = "overlay2";
         // Somebody else may take the port before dockerd does.
@@ -125,13 +140,18 @@ impl Engine {
                 Err(reason) => return Err(reason),
             }
         };
-        let engine = Engine {
-            socket: keeper.path().join("sock"),
-            config: settings()?,
-            tls,
-            keeper: Some(keeper),
-        };
-        for (name, archive) in images {
+        Engine::of(keeper, tls, None)
+    }
+
+    /// Gives the images to what has been started.
+    fn of(
+        keeper: Keeper,
+        tls: Option<Tls>,
+        network: Option<&'static str>,
+    ) -> Result<Engine, String> {
+        let socket = keeper.path().join("sock");
+        let engine = Engine { socket, config: settings()?, tls, network, keeper: Some(keeper) };
+        for (name, archive) in images::images()? {
             engine.import(name, archive)?;
         }
         Ok(engine)
@@ -140,7 +160,13 @@ impl Engine {
     /// The one that a `DOCKER_HOST` of the form `unix:///path` names.
     fn at(host: &str) -> Result<Engine, String> {
         let path = host.strip_prefix("unix://").ok_or(format!("{ENGINE}={host} is no unix://"))?;
-        let engine = Engine { socket: path.into(), config: settings()?, tls: None, keeper: None };
+        let engine = Engine {
+            socket: path.into(),
+            config: settings()?,
+            tls: None,
+            network: None,
+            keeper: None,
+        };
         match answers(&engine.socket) {
             true => Ok(engine),
             false => Err(format!("the engine at {host} does not answer")),
@@ -380,6 +406,26 @@ fn dockerd(setup: Setup, driver: &str) -> Result<(Keeper, Option<Tls>), String> 
     let mut keeper = Keeper::start(folder, setup.bridge, &daemon)?;
     keeper.wait_for(|| answers(&socket))?;
     Ok((keeper, tls))
+}
+
+/// Starts Podman's service, and waits until it answers.
+fn podman() -> Result<Keeper, String> {
+    let program = find_program("podman")?;
+    // crun refuses where both versions of cgroups are mounted.
+    find_program("runc")?;
+    let folder = Folder::new()?;
+    let path = folder.path().to_path_buf();
+    let mut service = keeper::daemon(&program);
+    for (name, inside) in [("--root", "data"), ("--runroot", "run"), ("--tmpdir", "tmp")] {
+        service.arg(name).arg(path.join(inside));
+    }
+    service.args(["--runtime", "runc", "--cgroup-manager", "cgroupfs", "--events-backend", "file"]);
+    let socket = path.join("sock");
+    let host = format!("unix://{}", socket.display());
+    service.args(["system", "service", "--time=0", &host]);
+    let mut keeper = Keeper::start(folder, false, &service)?;
+    keeper.wait_for(|| answers(&socket))?;
+    Ok(keeper)
 }
 
 /// Why containers could not be started: no cgroups, or none that we may use.

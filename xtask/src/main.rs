@@ -8,6 +8,7 @@
 mod bench;
 mod cargo;
 mod compliance;
+mod engine;
 mod fuzz;
 mod peers;
 mod pychroot;

@@ -36,11 +36,21 @@ const STRACE: Peer = peer(&["strace", "-V"], "strace", "tests that kill the tool
 const UIDMAP: Peer =
     peer(&["sh", "-c", "command -v newuidmap"], "uidmap", "tests with subordinate ids");
 
+const DOCKER: Peer = peer(&["dockerd", "--version"], "docker.io", "tests with Docker");
+
+const REGISTRY: Peer =
+    peer(&["docker-registry", "--version"], "docker-registry", "tests that pull images");
+
+const PODMAN: Peer = peer(&["podman", "--version"], "podman", "tests with Podman");
+
+const OPENSSL: Peer = peer(&["openssl", "version"], "openssl", "tests with TLS");
+
 /// What the comparison with pychroot needs, which brings the loopback interface up with ip(8).
 pub(crate) const FOR_COMPLIANCE: &[Peer] = &[BUSYBOX, VENV, IPROUTE];
 
 /// What the tests need.
-pub(crate) const FOR_TESTS: &[Peer] = &[BUSYBOX, TMUX, STRACE, VENV, IPROUTE, UIDMAP];
+pub(crate) const FOR_TESTS: &[Peer] =
+    &[BUSYBOX, TMUX, STRACE, VENV, IPROUTE, UIDMAP, DOCKER, REGISTRY, PODMAN, OPENSSL];
 
 /// What the fuzz targets need.
 pub(crate) const FOR_FUZZ: &[Peer] =
@@ -101,9 +111,24 @@ pub(crate) fn version(argv: &[&str]) -> String {
     }
 }
 
+/// Runs a command while no package may start its service at its installation: invoke-rc.d(8) asks `policy-rc.d`, if there
+/// is one, and 101 forbids it (its path is the first argument). Whatever ends the command, ours goes; another one stays and counts.
+const NO_SERVICES: &str = r#"
+    policy=$1
+    shift
+    [ -e "$policy" ] && exec "$@"
+    trap 'rm -f "$policy"' EXIT
+    trap 'exit 1' INT TERM HUP
+    printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 755 "$policy"
+    "$@""#;
+
 fn apt(args: &[&str]) -> Result<()> {
-    let mut command = Command::new("apt-get");
-    command.args(args).env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null());
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", NO_SERVICES, "sh", "/usr/sbin/policy-rc.d", "apt-get"])
+        .args(args)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .stdin(Stdio::null());
     match command.status() {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(format!("apt-get {}: {status}", args.join(" "))),
@@ -114,6 +139,23 @@ fn apt(args: &[&str]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_service_is_started_by_its_package() {
+        let folder = tempfile::tempdir().unwrap();
+        let policy = folder.path().join("policy-rc.d");
+        let run = |script: &str| {
+            let mut command = Command::new("sh");
+            command.args(["-c", NO_SERVICES, "sh"]).arg(&policy).args(["sh", "-c", script, "sh"]);
+            command.arg(&policy).status().unwrap().code()
+        };
+        assert_eq!(run("\"$1\""), Some(101));
+        assert_eq!(run("kill $PPID; exit 3"), Some(1));
+        assert!(!policy.exists());
+        testkit::write_program(&policy, "#!/bin/sh\nexit 104\n");
+        assert_eq!(run("\"$1\""), Some(104));
+        assert!(policy.exists());
+    }
 
     #[test]
     fn what_is_missing_is_noticed() {

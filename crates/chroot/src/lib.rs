@@ -35,8 +35,6 @@ mod overlay;
 mod mount_points;
 mod records;
 mod made;
-mod state;
-mod lock;
 mod enter;
 mod attach;
 mod failure;

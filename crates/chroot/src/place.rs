@@ -8,6 +8,7 @@ use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::thread::{CapabilitySet, capabilities};
+use thither_place::state::inner_user_namespace;
 use thither_place::archive::Archive;
 use thither_place::error::quoted;
 use thither_place::launch::{
@@ -125,7 +126,7 @@ impl Chroot {
             })?),
             Some(Overlay::Vanish) | None => None,
         };
-        let user_attributes = !privileged || userns::inner().is_some();
+        let user_attributes = !privileged || inner_user_namespace().is_some();
         let mut overlay = match &self.overlay {
             Some(_) => Some(
                 PlannedOverlay::new(&root.path, kept.as_ref(), user_attributes, self.read_only)

@@ -1,8 +1,7 @@
-//! User namespaces: whether we are in one, and why there may be none.
+//! User namespaces: why there may be none.
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 
 use rustix::io::Errno;
 
@@ -36,11 +35,4 @@ pub(crate) fn fork_hint(error: &io::Error) -> Option<String> {
         Errno::INVAL => Some("this kernel is built without one of the namespaces".into()),
         _ => None,
     }
-}
-
-/// The number of our user namespace, unless it is the first one, whose number is fixed (`PROC_USER_INIT_INO` of the
-/// kernel's `include/linux/proc_ns.h`).
-pub(crate) fn inner() -> Option<u64> {
-    let number = fs::metadata("/proc/self/ns/user").ok()?.ino();
-    (number != 0xefff_fffd).then_some(number)
 }

@@ -1,19 +1,22 @@
 //! The command line: help, man page and completions all come from here.
 
+mod options;
+
 use std::ffi::OsString;
 
-use clap::parser::ValueSource;
 use clap::{
     ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
     ValueHint,
 };
 
+pub(crate) use self::options::{GivenOption, Options};
 use crate::report::Failure;
 
 /// Be in another place: a terminal or a command there, nothing to install there
 ///
-/// A PLACE is an address. `local:` is this machine, `chroot:/srv/root` is another root, with namespaces and mounts of
-/// its own; root rights are not needed.
+/// A PLACE is an address. `local:` is this machine; `chroot:/srv/root` is another root, with namespaces and mounts of
+/// its own, and root rights are not needed; `docker:web` is a container that runs, `image:debian:12` a fresh one of an image,
+/// gone afterwards.
 #[derive(Parser)]
 #[command(
     name = "thither",
@@ -43,8 +46,13 @@ pub(crate) enum Verb {
     ///
     /// Without a command, the login shell of the user over there is started, else bash, else sh. There is a terminal
     /// over there if standard input is one here.
+    ///
+    /// A container's command can be left running by ctrl-p ctrl-q. Whatever is dead over there is left by `~.` at the start of
+    /// a line.
     #[command(after_help = "\
 Examples:
+  thither shell docker:web
+  thither shell image:debian:12
   thither shell chroot:/
   thither shell --dir /src chroot:/srv/debian make menuconfig
   thither shell --overlay=changes --hostname test.example.org chroot:/srv/debian
@@ -58,8 +66,12 @@ Examples:
     /// INT, TERM, HUP and QUIT sent to thither are passed on. What has not ended 5 seconds later is killed, since nothing
     /// may outlive thither; with a terminal it is hung up after 1 second and killed after another. ^C typed at the
     /// terminal just reaches the command.
+    ///
+    /// An image runs its own command if none is given.
     #[command(after_help = "\
 Examples:
+  thither run docker:web nginx -t
+  thither run --publish 8080:80 --volume ./site:/srv image:caddy
   thither run chroot:/srv/debian -- apt-get -y upgrade
   thither run --env CC=clang --dir /src chroot:/srv/debian make -j4
   thither run -t chroot:/srv/debian vi /etc/fstab
@@ -67,6 +79,23 @@ Examples:
   thither run --ro-bind .:/src --tmpfs /tmp chroot:/srv/debian make -C /src O=/tmp/out
   tar c . | thither run chroot:/srv/debian -- tar x -C /tmp")]
     Run(Deferred<Run>),
+    /// Have the terminal of a container's main process, which is started if it does not run
+    ///
+    /// Without a terminal on either side, its input and output are joined to ours. Its exit code is ours.
+    ///
+    /// Ctrl-p ctrl-q lets go of it, and so does the end of this terminal. INT, TERM and QUIT sent to thither are passed on,
+    /// and thither ends 5 seconds later even if the container does not.
+    #[command(after_help = "\
+Examples:
+  thither attach docker:web
+  thither attach --logs -n docker:web | grep error")]
+    Attach(Deferred<Attach>),
+    /// Show what there is: `thither list docker:` shows the containers of an engine
+    #[command(after_help = "\
+Examples:
+  thither list docker:
+  thither list --json docker: | jq -r '.[].name'")]
+    List(Deferred<List>),
     /// Copy files from place to place
     ///
     /// As cp(1) does: into DST if that is a folder, else to that name. What is there under the name is replaced, and a
@@ -145,8 +174,45 @@ pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) there: There,
     /// The command and its arguments
-    #[arg(trailing_var_arg = true, required = true, value_hint = ValueHint::CommandWithArguments)]
+    #[arg(trailing_var_arg = true, value_hint = ValueHint::CommandWithArguments)]
     pub(crate) command: Vec<OsString>,
+}
+
+/// `thither attach`.
+#[derive(Args)]
+pub(crate) struct Attach {
+    /// Show what it has printed before, too
+    #[arg(long)]
+    pub(crate) logs: bool,
+    /// Leave standard input alone
+    #[arg(short, long)]
+    pub(crate) no_stdin: bool,
+    /// The keys that let go of it, as in `ctrl-p,ctrl-q`
+    #[arg(long, value_name = "KEYS")]
+    pub(crate) detach_keys: Option<OsString>,
+    /// Pass signals on to it
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value_t = true,
+        default_missing_value = "true",
+        action = ArgAction::Set
+    )]
+    pub(crate) sig_proxy: bool,
+    /// The address of the container, as in `docker:web`
+    pub(crate) place: OsString,
+}
+
+/// `thither list`.
+#[derive(Args)]
+pub(crate) struct List {
+    /// As JSON, for programs: a list of objects with the texts id, name, image, state and status
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// What to list: `docker:`, with options of the engine as in `docker:?context=test`
+    pub(crate) place: OsString,
 }
 
 /// `thither cp`.
@@ -194,128 +260,6 @@ pub(crate) struct There {
     pub(crate) place: OsString,
     #[command(flatten)]
     pub(crate) options: Options,
-}
-
-/// The flags that are options of the address, in the order of the command line.
-#[derive(Default)]
-pub(crate) struct Options {
-    pub(crate) given: Vec<GivenOption>,
-}
-
-/// One of them.
-pub(crate) struct GivenOption {
-    /// The option's key and the flag's name.
-    pub(crate) key: String,
-    pub(crate) value: Option<OsString>,
-    /// Whether it adds to others of its key.
-    pub(crate) many: bool,
-}
-
-/// What they are; see [`Options`].
-#[derive(Args)]
-#[command(next_help_heading = "Another root")]
-struct RootFlags {
-    /// Show SRC of this machine inside, at DEST or where it is here
-    ///
-    /// SRC is a file, a directory, $VARIABLE for what that names here, or `proc`, `sysfs` or `tmpfs` for a new one. It
-    /// ends at the first colon. A missing mount point is made, and removed afterwards.
-    #[arg(long, value_name = "SRC[:DEST]", value_hint = ValueHint::AnyPath)]
-    bind: Vec<OsString>,
-    /// The same with what is mounted below SRC
-    #[arg(long, value_name = "SRC[:DEST]", value_hint = ValueHint::AnyPath)]
-    rbind: Vec<OsString>,
-    /// The same with what is mounted below SRC, and all of it read-only
-    #[arg(long, value_name = "SRC[:DEST]", value_hint = ValueHint::AnyPath)]
-    ro_bind: Vec<OsString>,
-    /// An empty directory in memory, writable for all
-    #[arg(long, value_name = "DEST")]
-    tmpfs: Vec<OsString>,
-    /// Leave out the mounts that every root gets
-    ///
-    /// They are /dev, with what is mounted below it, /proc, /sys, /dev/shm and /etc/resolv.conf. Mounts of your own stay.
-    #[arg(long)]
-    no_mounts: bool,
-    /// The host name inside up to the first dot, and after it the domain
-    #[arg(long, value_name = "FQDN")]
-    hostname: Option<OsString>,
-    /// This machine's network, or a loopback interface alone
-    ///
-    /// Without it, root has this machine's, and an ordinary user has none. With `host` an ordinary user sees this
-    /// machine's /sys instead of a new one.
-    #[arg(long, value_parser = ["host", "none"])]
-    net: Option<String>,
-    /// Have all ids that /etc/subuid and /etc/subgid grant, besides 0
-    ///
-    /// For an ordinary user; root has all ids. They are 1 and so on inside, and mapped by newuidmap(1). `--user` does it
-    /// by itself where it needs to.
-    #[arg(long)]
-    subids: bool,
-    /// Leave the root as it is: writes vanish, or go to DIR
-    ///
-    /// What is written is in memory and gone with the command; or in DIR/upper, to be there again the next time. What
-    /// is mounted below the root is read-only then. An ordinary user can change only what is theirs.
-    #[arg(
-        long,
-        value_name = "DIR",
-        num_args = 0..=1,
-        require_equals = true,
-        value_hint = ValueHint::DirPath
-    )]
-    overlay: Option<Option<OsString>>,
-    /// Have the root read-only, with what is mounted below it
-    ///
-    /// Mounts of your own are as they say themselves, and /dev/shm is writable.
-    #[arg(long)]
-    read_only: bool,
-    /// Start in the working directory, also if that is not in the root
-    ///
-    /// Then it is a hole: what runs inside has a directory of this machine open, and from there reaches all that its
-    /// user can.
-    #[arg(long)]
-    skip_chdir: bool,
-}
-
-impl Args for Options {
-    fn augment_args(command: clap::Command) -> clap::Command {
-        // The arguments that follow are under no such heading.
-        RootFlags::augment_args(command).next_help_heading(None::<&str>)
-    }
-
-    fn augment_args_for_update(command: clap::Command) -> clap::Command {
-        RootFlags::augment_args_for_update(command).next_help_heading(None::<&str>)
-    }
-}
-
-impl FromArgMatches for Options {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Options, clap::Error> {
-        let mut found = Vec::new();
-        let flags = RootFlags::augment_args(clap::Command::new(""));
-        for flag in flags.get_arguments() {
-            let id = flag.get_id().as_str();
-            if matches.value_source(id) != Some(ValueSource::CommandLine) {
-                continue;
-            }
-            let key = flag.get_long().unwrap_or(id);
-            let many = matches!(flag.get_action(), ArgAction::Append);
-            let given = |value| GivenOption { key: key.to_owned(), value, many };
-            let values = matches.get_raw(id).filter(|_| flag.get_action().takes_values());
-            let mut values: Vec<_> =
-                values.into_iter().flatten().map(|value| Some(value.to_owned())).collect();
-            if values.is_empty() {
-                values.push(None);
-            }
-            // One without a value stands nowhere in particular.
-            let indices = matches.indices_of(id).into_iter().flatten().chain([0]);
-            found.extend(indices.zip(values).map(|(index, value)| (index, given(value))));
-        }
-        found.sort_by_key(|(index, _)| *index);
-        Ok(Options { given: found.into_iter().map(|(_, given)| given).collect() })
-    }
-
-    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        *self = Options::from_arg_matches(matches)?;
-        Ok(())
-    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]

@@ -59,6 +59,11 @@ struct Side {
 impl Side {
     fn of(text: &OsStr) -> Result<Side, Failure> {
         let Operand { place: address, path } = Operand::parse(text)?;
+        if address.is_none() && is_place(text) && path.symlink_metadata().is_err() {
+            let text = quoted(text);
+            let failure = Failure::new(format!("{text} is a place and names no file there"));
+            return Err(failure.hint("write `PLACE::PATH`, or `./NAME` for a file of this machine"));
+        }
         let place = match &address {
             Some(address) => address.connect()?,
             None => Box::new(Local),
@@ -117,9 +122,24 @@ fn copy_each(
                 watch.over(input.ok_or_else(|| Failure::new("standard input was read before"))?)
             }
         };
-        to.place.put(archive, &to.path)?;
+        let is_input = from.is_none();
+        to.place.put(archive, &to.path).map_err(|error| match error {
+            Error::Copy { ref source, .. } if is_input && is_about_a_folder(&**source) => {
+                let text = format!(
+                    "{} is a folder, in which standard input has no name",
+                    quoted(&to.text)
+                );
+                Failure::new(text).hint("name a file")
+            }
+            other => other.into(),
+        })?;
     }
     Ok(())
+}
+
+fn is_about_a_folder(error: &(dyn std::error::Error + 'static)) -> bool {
+    let error = error.downcast_ref::<io::Error>();
+    error.is_some_and(|error| error.kind() == io::ErrorKind::IsADirectory)
 }
 
 /// What is to be copied. Without `-r` it is a file, or what a link leads to.
@@ -159,6 +179,12 @@ fn refuse_itself(from: &Side, to: &Side) -> Result<(), Failure> {
         return Err(Failure::new(format!("cannot copy {from} to {to}: onto or into itself")));
     }
     Ok(())
+}
+
+/// Whether a text is the address of a place that there is.
+fn is_place(text: &OsStr) -> bool {
+    text.as_encoded_bytes().contains(&b':')
+        && Address::parse(text).is_ok_and(|address| address.connect().is_ok())
 }
 
 /// A path without what makes no difference; `None` if `..` may lead anywhere.

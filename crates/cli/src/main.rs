@@ -2,6 +2,8 @@
 
 mod args;
 mod run;
+mod container;
+mod list;
 mod cp;
 mod pychroot;
 mod generate;
@@ -32,6 +34,8 @@ fn act() -> Result<u8, report::Failure> {
     match args.verb {
         args::Verb::Shell(verb) => run::shell(verb.0),
         args::Verb::Run(verb) => run::run(verb.0),
+        args::Verb::Attach(verb) => container::attach(&verb.0),
+        args::Verb::List(verb) => list::list(&verb.0),
         args::Verb::Cp(verb) => cp::cp(verb.0),
         args::Verb::Generate { what } => generate::generate(what),
     }

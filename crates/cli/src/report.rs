@@ -103,6 +103,11 @@ fn complain(text: &str, hint: Option<&str>) {
     put_line(&lines);
 }
 
+/// Writes what is of our own making as it is. There is nobody to tell if it fails.
+pub(crate) fn put(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
 /// One write, so that lines of several programs do not mix. There is nobody to tell if it fails.
 pub(crate) fn put_line(text: &str) {
     let _ = io::stderr().lock().write_all(format!("{text}\n").as_bytes());

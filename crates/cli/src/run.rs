@@ -9,6 +9,7 @@ use thither::interact::{Ending, Interact, die_interrupted, interact, user_termin
 use thither::{Address, Command, ConnectError, Place, Stream};
 
 use crate::args::{GivenOption, Options, Run, Shell, There};
+use crate::container;
 use crate::report::{self, FAILED, Failure};
 
 /// `thither shell`: a terminal if our input is one.
@@ -26,8 +27,14 @@ pub(crate) fn shell(Shell { there, command }: Shell) -> Result<u8, Failure> {
 
 /// `thither run`: a terminal only if asked for.
 pub(crate) fn run(Run { tty, no_stdin, there, command }: Run) -> Result<u8, Failure> {
-    let (program, args) = command.split_first().expect("clap requires a command");
-    let mut command = Command::new(program).args(args);
+    let mut command = match command.split_first() {
+        Some((program, args)) => Command::new(program).args(args),
+        None if container::is_image(&there.place) => Command::default_program(),
+        None => {
+            let hint = "usage: thither run <PLACE> <COMMAND>...";
+            return Err(Failure::new("missing `COMMAND`").hint(hint));
+        }
+    };
     if tty {
         let hint = "leave `-t` out, or run it from a terminal";
         let size = user_terminal().ok_or_else(|| {
@@ -56,8 +63,11 @@ fn join(there: &There, mut command: Command) -> Result<u8, Failure> {
         command = command.user(text);
     }
     let (place, address) = place(there)?;
-    tracing::debug!(place = %address, program = %quoted(command.name()), "start");
-    let ending = interact(place.as_ref(), &command, &Interact::default())?;
+    tracing::debug!(place = %address.without_options(), program = %quoted(command.name()), "start");
+    container::bring_image(&address)?;
+    let options = Interact { detach_keys: address.detach_keys()?, ..Interact::default() };
+    let ending = interact(place.as_ref(), &command, &options)?;
+    let address = address.without_options();
     tracing::debug!(?ending, "end");
     Ok(exit_code(ending, &address.to_string()))
 }
@@ -82,7 +92,7 @@ pub(crate) fn exit_code(ending: Ending, place: &str) -> u8 {
     }
 }
 
-/// The place, and its address to be shown.
+/// The place, and its address.
 fn place(there: &There) -> Result<(Box<dyn Place>, Address), Failure> {
     let mut address = Address::parse(&there.place)?;
     if there.clear_env {
@@ -95,7 +105,7 @@ fn place(there: &There) -> Result<(Box<dyn Place>, Address), Failure> {
         }
     }
     let place = address.connect().map_err(|error| in_terms_of_flags(error, &there.options))?;
-    Ok((place, address.without_options()))
+    Ok((place, address))
 }
 
 /// An error about an option that is a flag.
@@ -103,14 +113,29 @@ fn in_terms_of_flags(error: ConnectError, options: &Options) -> Failure {
     let is_flag = |key: &str| options.given.iter().any(|given| given.key == key);
     match &error {
         ConnectError::UnknownOption { option, .. } if is_flag(option) => {
+            let about = match () {
+                () if knows("chroot:/", option) => "another root, as in `chroot:/srv/root`",
+                () if knows("docker:web", option) => "a container, as in `docker:web`",
+                () => "a fresh container, as in `image:debian`",
+            };
             Failure::new(format!("bad `--{option}`: {error}"))
-                .hint("leave it out; it is about another root, as in `chroot:/srv/root`")
+                .hint(format!("leave it out; it is about {about}"))
         }
         ConnectError::BadOption { option, wrong, form, .. } if is_flag(option) => {
             Failure::new(format!("bad `--{option}`: {wrong}")).hint(format!("write `--{form}`"))
         }
         _ => error.into(),
     }
+}
+
+/// Whether a place has this option.
+fn knows(place: &str, option: &str) -> bool {
+    let with = Address::parse(place).and_then(|mut address| {
+        address.set_option(option, None)?;
+        Ok(address)
+    });
+    let connected = with.map(|address| address.connect());
+    !matches!(connected, Ok(Err(ConnectError::UnknownOption { .. })))
 }
 
 /// The variable of `NAME=VALUE`, or of `NAME` with our own value.

@@ -24,6 +24,7 @@ pub struct Container {
     engine: Engine,
     name: String,
     place: String,
+    privileged: bool,
 }
 
 /// What is attached to.
@@ -66,7 +67,17 @@ impl Container {
     #[must_use]
     pub fn new(engine: Engine, name: impl Into<String>) -> Container {
         let name = name.into();
-        Container { engine, place: format!("docker:{name}"), name }
+        Container { engine, place: format!("docker:{name}"), name, privileged: false }
+    }
+
+    /// Whether its commands get all rights that the engine can give: `docker exec --privileged`.
+    #[must_use]
+    pub fn privileged(self, privileged: bool) -> Container {
+        Container { privileged, ..self }
+    }
+
+    pub(crate) fn is_privileged(&self) -> bool {
+        self.privileged
     }
 
     /// The same, shown as this place in errors.
@@ -90,6 +101,14 @@ impl Container {
     #[must_use]
     pub fn place(&self) -> &str {
         &self.place
+    }
+
+    pub(crate) fn unsupported(&self, action: &str, cure: &str) -> There {
+        There::Unsupported {
+            action: action.to_owned(),
+            place: self.place.clone(),
+            hint: Some(cure.to_owned()),
+        }
     }
 
     fn path(&self, verb: &str) -> String {

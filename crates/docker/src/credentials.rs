@@ -91,7 +91,12 @@ pub enum CredentialsError {
         source: io::Error,
     },
     /// A helper failed.
-    #[error("the credential helper {} failed for {}: {}", quoted(helper), quoted(server), printable(said))]
+    #[error(
+        "the credential helper {} failed for {}: {}",
+        quoted(helper),
+        quoted(server),
+        printable(said)
+    )]
     Failed {
         /// The program.
         helper: String,
@@ -183,10 +188,7 @@ impl<'a> Lookup<'a> {
 }
 
 /// The entry of the server, or of a URL with that server, as older versions wrote it.
-fn of_file<'a>(
-    auths: &'a BTreeMap<String, Auth>,
-    server: &str,
-) -> Option<(&'a str, &'a Auth)> {
+fn of_file<'a>(auths: &'a BTreeMap<String, Auth>, server: &str) -> Option<(&'a str, &'a Auth)> {
     let exact = auths.get_key_value(server);
     let found = exact.or_else(|| auths.iter().find(|(key, _)| host_of(key) == server));
     found.map(|(key, auth)| (key.as_str(), auth))
@@ -211,9 +213,8 @@ fn of_entry(server: &str, entry: &Auth) -> Result<Option<Credentials>, Credentia
         // Docker's own reader strips NULs, which an old writer padded with.
         password = Some(Secret::from(word.trim_matches('\0').to_owned()));
     }
-    let given = |secret: &Option<Secret>| {
-        secret.clone().filter(|secret| !secret.reveal().is_empty())
-    };
+    let given =
+        |secret: &Option<Secret>| secret.clone().filter(|secret| !secret.reveal().is_empty());
     let credentials = Credentials {
         username: username.filter(|name| !name.is_empty()),
         password: given(&password),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, sockopt};
-use thither_term::{Interest, poll};
+
+use crate::error::Error;
 
 /// How long a connection over there may say nothing before the kernel asks whether it is still there, and again, so
 /// that whatever translates addresses in between does not forget it (moby's own client: 30 s).
@@ -117,7 +118,14 @@ fn tcp(host: &str, port: u16, limit: Duration) -> io::Result<TcpStream> {
     Err(last)
 }
 
-/// Waits until the peer has something to say, for what is not HTTP.
-pub(crate) fn readable(fd: impl AsFd, limit: Duration) -> io::Result<bool> {
-    Ok(poll(&[Interest::Read(fd.as_fd())], Some(limit))?[0].now)
+/// What became of an attempt.
+pub(crate) fn failed(engine: &str, source: io::Error) -> Error {
+    let engine = engine.to_owned();
+    #[cfg(feature = "tls")]
+    if let Some(tls) = source.get_ref().and_then(|e| e.downcast_ref::<thither_place::tls::Error>())
+    {
+        let hint = tls.hint().map(str::to_owned);
+        return Error::Tls { engine, hint, source: Box::new(source) };
+    }
+    Error::Connect { engine, source }
 }

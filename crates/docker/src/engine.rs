@@ -122,7 +122,7 @@ impl Engine {
         Patience { limit: self.0.limit, cancel }
     }
 
-    fn patience_with<'a>(&self, call: &Call<'a>) -> Patience<'a> {
+    pub(crate) fn patience_with<'a>(&self, call: &Call<'a>) -> Patience<'a> {
         let limit = call.limit.map_or(self.0.limit, |limit| limit.min(self.0.limit));
         Patience { limit, cancel: call.cancel }
     }
@@ -300,9 +300,10 @@ impl Engine {
 
     fn dial(&self, patience: Patience<'_>) -> Result<Connection> {
         let limit = patience.limit.min(FIRST_LIMIT);
-        let fd = self.0.dial.open(limit);
-        let fd = fd.map_err(|source| Error::Connect { engine: self.0.name.clone(), source })?;
-        Ok(Connection::new(fd))
+        match self.0.dial.open(limit) {
+            Ok(fd) => Ok(Connection::new(fd)),
+            Err(error) => Err(crate::dial::failed(&self.0.name, error)),
+        }
     }
 
     /// Sends a request, on the kept connection if there is one, and reads the head of its answer.

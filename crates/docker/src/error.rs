@@ -73,6 +73,19 @@ pub enum Error {
     /// The caller gave up: see [`Command::cancel`](thither_place::Command::cancel).
     #[error("given up")]
     Cancelled,
+    /// What the user has set is bad.
+    #[error(transparent)]
+    Settings(#[from] crate::settings::SettingsError),
+    /// TLS cannot be spoken: the files for it, or the engine's certificate.
+    #[error("cannot speak TLS with the engine at {}", quoted(engine))]
+    Tls {
+        /// The engine's address.
+        engine: String,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+        /// One action that may cure it.
+        hint: Option<String>,
+    },
     /// Something on this side.
     #[error("cannot {action}")]
     Here {
@@ -98,7 +111,8 @@ impl Error {
                 "check DOCKER_HOST; an engine that wants TLS needs DOCKER_TLS_VERIFY=1"
             }
             Error::Silent { .. } => "see whether the engine hangs, or a firewall swallows packets",
-            Error::Unsupported { hint, .. } => return hint.clone(),
+            Error::Unsupported { hint, .. } | Error::Tls { hint, .. } => return hint.clone(),
+            Error::Settings(error) => return error.hint().map(|hint| hint.to_string()),
             Error::Refused { message, .. } => return hint_of(message).map(str::to_owned),
             _ => return None,
         };

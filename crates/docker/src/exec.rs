@@ -16,7 +16,7 @@ use crate::keys::NEVER_TYPED;
 use crate::model::{ExecCreate, ExecStart, Made};
 use crate::plumbing::Plumbing;
 use crate::relay::{Format, Relay};
-use crate::shim::{self, Words};
+use crate::shim;
 use crate::target::{self, MARK, Target};
 
 /// How long a program that runs may take to say so.
@@ -30,15 +30,7 @@ impl Container {
     /// # Errors
     /// As `Place::spawn`.
     pub fn exec(&self, command: &Command) -> thither_place::Result<Process> {
-        Start { container: self, command, privileged: false }.start()
-    }
-
-    /// The same with all rights that the engine can give: `docker exec --privileged`.
-    ///
-    /// # Errors
-    /// As `Place::spawn`.
-    pub fn exec_privileged(&self, command: &Command) -> thither_place::Result<Process> {
-        Start { container: self, command, privileged: true }.start()
+        Start { container: self, command }.start()
     }
 }
 
@@ -46,7 +38,6 @@ impl Container {
 struct Start<'a> {
     container: &'a Container,
     command: &'a Command,
-    privileged: bool,
 }
 
 /// What the API made of it.
@@ -109,54 +100,29 @@ impl Start<'_> {
     }
 
     fn needs_no_shell(&self) -> bool {
-        self.words(false).is_ok_and(|words| !words.by_shell)
-    }
-
-    fn words(&self, hold: bool) -> thither_place::Result<Words> {
-        let removed = self.command.env.iter().filter(|(_, value)| value.is_none());
-        let mut unset: Vec<String> =
-            removed.map(|(name, _)| name.to_string_lossy().into_owned()).collect();
-        if self.command.env_clear {
-            let inspected = self.container.inspect(self.cancel());
-            let inspected = inspected.map_err(|error| self.failed(error))?;
-            let set: Vec<String> = self.variables("")?;
-            let name = |variable: &str| variable.split('=').next().unwrap_or_default().to_owned();
-            let kept: Vec<String> = set.iter().map(|variable| name(variable)).collect();
-            unset.extend(inspected.config.env.unwrap_or_default().iter().map(|v| name(v)));
-            // What the engine itself adds; without PATH nothing is found, and it is no secret.
-            unset.extend(["HOSTNAME", "HOME", "TERM"].map(str::to_owned));
-            unset.retain(|name| name != "PATH" && !kept.contains(name));
-        }
-        Ok(shim::words(self.command, &shim::unset_names(unset.iter().map(String::as_str)), hold))
+        !shim::words(self.command, false).by_shell
     }
 
     /// The command's variables as the API has them.
-    fn variables(&self, mark: &str) -> thither_place::Result<Vec<String>> {
-        let mut all = Vec::new();
-        if !mark.is_empty() {
-            all.push(format!("{MARK}={mark}"));
+    fn variables(&self) -> thither_place::Result<Vec<String>> {
+        let mut kept = Vec::new();
+        if self.command.env_clear {
+            let inspected = self.container.inspect(self.cancel());
+            let inspected = inspected.map_err(|error| self.failed(error))?;
+            kept = inspected.config.env.unwrap_or_default();
         }
-        for (name, value) in self.command.environment([]) {
-            let text = name.to_str().zip(value.to_str());
-            let (name, value) = text.ok_or_else(|| There::Unsupported {
-                action: "set a variable that is not UTF-8".into(),
-                place: self.place().to_owned(),
-                hint: Some("set it in the command, by `sh -c`".into()),
-            })?;
-            all.push(format!("{name}={value}"));
-        }
-        Ok(all)
+        environment(self.command, &kept)
+            .map_err(|action| self.container.unsupported(action, "set it in the command, by `sh -c`"))
     }
 
     fn create(&self, hold: bool, attach: [bool; 3], tty: bool) -> thither_place::Result<Exec> {
-        let words = self.words(hold)?;
+        let words = shim::words(self.command, hold);
         let mark = mark();
+        let mut env = self.variables()?;
+        env.push(format!("{MARK}={mark}"));
         let dir = self.command.dir.as_ref().map(|dir| {
-            dir.to_str().map(str::to_owned).ok_or_else(|| There::Unsupported {
-                action: "start in a directory whose name is not UTF-8".into(),
-                place: self.place().to_owned(),
-                hint: None,
-            })
+            let text = dir.to_str().map(str::to_owned);
+            text.ok_or_else(|| self.container.unsupported(DIR_NOT_UTF8, "`cd` in the command"))
         });
         let request = ExecCreate {
             attach_stdin: attach[0],
@@ -164,11 +130,11 @@ impl Start<'_> {
             attach_stderr: attach[2],
             tty,
             cmd: words.words,
-            env: self.variables(&mark)?,
+            env,
             working_dir: dir.transpose()?,
             user: self.command.user.clone(),
             detach_keys: tty.then(|| NEVER_TYPED.to_owned()),
-            privileged: self.privileged,
+            privileged: self.container.is_privileged(),
         };
         let call = target::exec_create(self.container.name(), &request).cancel(self.cancel());
         let made: Made = self.engine().call(&call).map_err(|error| self.failed(error))?;
@@ -273,8 +239,40 @@ impl Start<'_> {
     }
 }
 
+pub(crate) const DIR_NOT_UTF8: &str = "start in a directory whose name is not UTF-8";
+
+/// A command's changes to the variables that it would have, as the API has them: `NAME=VALUE`, or `NAME` for one that is
+/// taken away. `kept` are those of a container that is to have none of them; it keeps PATH, without which nothing is
+/// found.
+pub(crate) fn environment(
+    command: &Command,
+    kept: &[String],
+) -> std::result::Result<Vec<String>, &'static str> {
+    let mut all: Vec<String> = Vec::new();
+    if command.env_clear {
+        let names = kept.iter().filter_map(|variable| variable.split('=').next());
+        let names = names.chain(["HOSTNAME", "TERM"]).filter(|&name| name != "PATH");
+        all.extend(names.map(str::to_owned));
+    }
+    let removed = command.env.iter().filter(|(_, value)| value.is_none());
+    let removed = removed.map(|(name, _)| (name.clone(), None));
+    let set = command.environment([]).into_iter().map(|(name, value)| (name, Some(value)));
+    for (name, value) in removed.chain(set) {
+        let name = name.to_str().ok_or("name a variable that is not UTF-8")?;
+        all.retain(|other| other.split('=').next() != Some(name));
+        all.push(match value {
+            None => name.to_owned(),
+            Some(value) => {
+                let value = value.to_str().ok_or("set a variable to what is not UTF-8")?;
+                format!("{name}={value}")
+            }
+        });
+    }
+    Ok(all)
+}
+
 /// Types an empty line and takes its echo away: the modes are the default ones, and nothing else has been printed.
-fn type_line(socket: &OwnedFd) -> io::Result<()> {
+pub(crate) fn type_line(socket: &OwnedFd) -> io::Result<()> {
     match rustix::net::send(socket, b"\n", rustix::net::SendFlags::NOSIGNAL) {
         // It has ended; its stream says so.
         Ok(_) | Err(rustix::io::Errno::PIPE | rustix::io::Errno::CONNRESET) => {}
@@ -338,7 +336,7 @@ pub(crate) fn of_container(mut process: Process, detachable: bool) -> Process {
 }
 
 /// Whether an engine's words are about the program, and not about the container or the directory.
-fn is_about_the_program(message: &str) -> bool {
+pub(crate) fn is_about_the_program(message: &str) -> bool {
     message.contains("OCI runtime exec failed") || message.contains("OCI runtime create failed")
         || message.contains("failed to create task for container")
 }

@@ -82,7 +82,7 @@ pub(crate) struct Inspected {
 }
 
 /// Whether it runs.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct State {
     pub(crate) running: bool,

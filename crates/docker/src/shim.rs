@@ -3,8 +3,7 @@
 //! - Before API 1.42 a program could look at its terminal before the engine was told the size (20 % to 50 % of the time
 //!   it did). So a shell waits for a line at the terminal, which we send once the size is applied, and then becomes the
 //!   program. It needs a `sh` over there; without one the size comes when it comes.
-//! - The API cannot take variables away that the container has, name the user's login shell, or hold arguments that
-//!   are not UTF-8 (JSON).
+//! - The API cannot name the user's login shell, or hold arguments that are not UTF-8 (JSON).
 //!
 //! The shell reads the line with its own `read`, one byte at a time as POSIX wants it, so that nothing behind it is
 //! taken away from the program.
@@ -37,16 +36,16 @@ pub(crate) struct Words {
     pub(crate) held: bool,
 }
 
-/// The words for a command. `unset` are names of variables to be taken away, `hold` says to wait for a line.
-pub(crate) fn words(command: &Command, unset: &[String], hold: bool) -> Words {
-    let login = command.program == Program::LoginShell;
+/// The words for a command; `hold` says to wait for a line.
+pub(crate) fn words(command: &Command, hold: bool) -> Words {
+    let login = !matches!(command.program, Program::Named(_));
     let name = match &command.program {
         Program::Named(name) => Some(name),
-        Program::LoginShell => None,
+        Program::LoginShell | Program::Default => None,
     };
     let all: Vec<&OsString> = name.into_iter().chain(&command.args).collect();
     let texts: Option<Vec<&str>> = all.iter().map(|word| word.to_str()).collect();
-    let by_shell = login || hold || !unset.is_empty() || texts.is_none();
+    let by_shell = login || hold || texts.is_none();
     if let (false, Some(texts)) = (by_shell, &texts) {
         let words = texts.iter().map(|&text| text.to_owned()).collect();
         return Words { words, by_shell, held: false };
@@ -54,10 +53,6 @@ pub(crate) fn words(command: &Command, unset: &[String], hold: bool) -> Words {
     let mut script = String::new();
     if hold {
         script += "read -r _\n";
-    }
-    for name in unset {
-        // Names are checked by `unset_names`.
-        let _ = writeln!(script, "unset {name} 2>/dev/null");
     }
     let mut arguments = Vec::new();
     match texts {
@@ -76,6 +71,11 @@ pub(crate) fn words(command: &Command, unset: &[String], hold: bool) -> Words {
     Words { words, by_shell, held: hold }
 }
 
+/// The shell that waits for a line and then becomes the words behind it.
+pub(crate) fn hold() -> Vec<String> {
+    [SHELL[0], SHELL[1], "read -r _\nexec \"$@\"\n", "sh"].map(str::to_owned).into()
+}
+
 /// Adds a word of any bytes but zero to the shell's arguments. The substitution cuts line ends off, hence the dot.
 fn append(word: &OsStr) -> String {
     let mut octal = String::new();
@@ -86,57 +86,36 @@ fn append(word: &OsStr) -> String {
     format!("_w=$(printf '{octal}.')\nset -- \"$@\" \"${{_w%.}}\"\nunset _w\n")
 }
 
-/// The names of those variables that a shell can take away.
-pub(crate) fn unset_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
-    let is_name = |name: &str| {
-        !name.is_empty()
-            && !name.starts_with(|c: char| c.is_ascii_digit())
-            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-    };
-    names.into_iter().filter(|name| is_name(name)).map(str::to_owned).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::process;
 
-    fn words_of(command: Command, unset: &[&str], hold: bool) -> Vec<String> {
-        words(&command, &unset_names(unset.iter().copied()), hold).words
-    }
-
     #[test]
     fn most_commands_need_no_shell() {
-        assert_eq!(words_of(Command::new("ls").arg("-l"), &[], false), ["ls", "-l"]);
+        assert_eq!(words(&Command::new("ls").arg("-l"), false).words, ["ls", "-l"]);
     }
 
     #[track_caller]
-    fn check(command: Command, unset: &[&str], hold: bool, input: &[u8], expected: &[u8]) {
+    fn check(command: Command, hold: bool, input: &[u8], expected: &[u8]) {
         use std::io::Write;
-        let words = words_of(command, unset, hold);
+        let words = words(&command, hold).words;
         let mut shell = process::Command::new(&words[0]);
-        shell.args(&words[1..]).env("A", "1").env("B", "2");
-        shell.stdin(process::Stdio::piped()).stdout(process::Stdio::piped());
+        shell.args(&words[1..]).stdin(process::Stdio::piped()).stdout(process::Stdio::piped());
         let mut child = shell.spawn().unwrap();
         child.stdin.take().unwrap().write_all(input).unwrap();
         assert_eq!(child.wait_with_output().unwrap().stdout, expected);
     }
 
     #[test]
-    fn variables_are_taken_away() {
-        let command = Command::new("sh").args(["-c", "echo $A$B"]);
-        check(command, &["A", "x;y", ""], false, b"", b"2\n");
-    }
-
-    #[test]
     fn nothing_behind_the_line_is_taken() {
-        check(Command::new("cat"), &[], true, b"go\nrest\n", b"rest\n");
+        check(Command::new("cat"), true, b"go\nrest\n", b"rest\n");
     }
 
     #[test]
     fn arguments_of_any_bytes() {
         let word = OsStr::from_bytes(b"a'\xff\"$x\\ \n\n");
         let command = Command::new("printf").arg("%s|").arg(word).arg("").arg("end");
-        check(command, &[], false, b"", b"a'\xff\"$x\\ \n\n||end|");
+        check(command, false, b"", b"a'\xff\"$x\\ \n\n||end|");
     }
 }

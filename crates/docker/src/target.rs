@@ -78,7 +78,7 @@ impl Target {
                     other => other,
                 }
             }
-            Target::Exec { engine, container, id, mark, user } => {
+            Target::Exec { engine, container, mark, user, .. } => {
                 let mark = mark.as_ref().ok_or_else(|| unsignalled("it was made by another program"))?;
                 let words = ["sh", "-c", SIGNAL, "sh", &signal.to_string(), &format!("{MARK}={mark}")];
                 let helper = ExecCreate {

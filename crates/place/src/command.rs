@@ -15,6 +15,8 @@ pub enum Program {
     Named(OsString),
     /// The login shell of the user over there, else `bash`, else `sh`; as a login shell.
     LoginShell,
+    /// What the place runs by itself, as an image does; elsewhere the login shell.
+    Default,
 }
 
 /// Where one of the three standard streams goes.
@@ -105,6 +107,11 @@ impl Command {
         Command::of(Program::LoginShell)
     }
 
+    /// What the place runs by itself.
+    pub fn default_program() -> Command {
+        Command::of(Program::Default)
+    }
+
     fn of(program: Program) -> Command {
         Command {
             program,
@@ -187,6 +194,7 @@ impl Command {
         match &self.program {
             Program::Named(name) => name,
             Program::LoginShell => OsStr::new("the login shell"),
+            Program::Default => OsStr::new("its own command"),
         }
     }
 

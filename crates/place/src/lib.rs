@@ -20,6 +20,7 @@ pub mod local;
 pub mod archive;
 pub mod interact;
 pub mod launch;
+pub mod state;
 pub mod streams;
 pub mod users;
 #[cfg(feature = "tls")]

@@ -41,6 +41,9 @@ pub trait Control: Send {
     /// [`Error::Disconnected`] when the way there is lost.
     fn event(&mut self) -> Result<Option<Event>>;
 
+    /// Lets go of it on purpose: it lives on, whatever dropping it else means.
+    fn detach(&mut self) {}
+
     /// Ends its input where closing a descriptor cannot. `terminal` is the process's terminal stream, if it
     /// has one: in canonical mode VEOF is typed there.
     ///

@@ -7,10 +7,11 @@ use thither_place::{Local, Place};
 
 use crate::address::{Address, Hop, ParseError, SCHEMES, Target};
 use crate::nearest::nearest;
+use crate::docker_options::{OF_DOCKER, OF_IMAGE};
 use crate::options::{OF_CHROOT, Options};
 
 /// The hint for whoever asked for a place that is none.
-pub(crate) const REACHABLE: &str = "places this build can reach: `local:`, `chroot:PATH`";
+pub(crate) const REACHABLE: &str = "places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`";
 
 /// Why an address leads nowhere.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +45,14 @@ pub enum ConnectError {
         from: String,
         /// The hop's text.
         hop: String,
+    },
+    /// What the user has set about Docker is bad.
+    #[error("{what}")]
+    Settings {
+        /// What is wrong.
+        what: String,
+        /// One action that may cure it.
+        hint: Option<String>,
     },
     /// A hop has an option that its place does not know.
     #[error("{} has no option {}", quoted(place), quoted(option))]
@@ -92,6 +101,7 @@ impl ConnectError {
                 None => REACHABLE.into(),
             }),
             ConnectError::NoWay { .. } => Some(REACHABLE.into()),
+            ConnectError::Settings { hint, .. } => hint.clone(),
             ConnectError::NoWayFrom { .. } => Some("go there in one hop".into()),
             ConnectError::UnknownOption { option, known, .. } => {
                 Some(match nearest(option, known) {
@@ -111,6 +121,21 @@ impl ConnectError {
 /// |---|---|
 /// | `user=USER`, `dir=DIR`, `env=NAME[=VALUE]`, `clear-env` | what a [`Command`](crate::Command) is that says nothing else |
 ///
+/// | options of `docker:` and `image:` | |
+/// |---|---|
+/// | `engine=HOST`, `context=NAME` | as `DOCKER_HOST` and `DOCKER_CONTEXT`, and before them |
+/// | `plain-tcp` | let `tcp://` without TLS leave this machine |
+/// | `detach-keys=KEYS` | instead of those of the user's settings; see [`Address::detach_keys`] |
+/// | `privileged` | all rights that the engine can give |
+///
+/// | options of `image:` | as of [`Options`](crate::docker::image::Options) |
+/// |---|---|
+/// | `volume=[SRC:]DEST[:OPTIONS]` | `volumes`; a source that begins with `.` is relative to the working directory of the moment |
+/// | `publish=[[ADDRESS:]PORT:]PORT[/PROTOCOL]` | `publish` |
+/// | `network`, `name`, `platform`, `keep` | the fields of these names |
+/// | `entrypoint`, `entrypoint=PROGRAM` | none, or this one |
+/// | `env-file=FILE` | a line `NAME=VALUE` or `NAME` for each variable |
+///
 /// | options of `chroot:` | as of [`Chroot`](crate::chroot::Chroot) |
 /// |---|---|
 /// | `bind=`, `rbind=`, `ro-bind=SRC[:DEST]` | a mount by [`Mount::parse`](crate::chroot::Mount::parse); recursive; that and read-only |
@@ -119,7 +144,7 @@ impl ConnectError {
 /// | `hostname=FQDN`, `net=host`, `net=none`, `subids` | `hostname`, `network`, `ids` |
 /// | `overlay`, `overlay=DIR`, `read-only`, `skip-chdir` | the methods of these names |
 ///
-/// Mounts and `env` may be repeated. A relative `SRC` or `overlay=DIR` is relative to the working directory of the moment.
+/// Mounts, `env`, `volume`, `publish` and `env-file` may be repeated. A relative `SRC` or `overlay=DIR` is relative to the working directory of the moment.
 ///
 /// # Errors
 /// [`ConnectError::Address`] for a bad text, else as [`Address::connect`].
@@ -152,6 +177,14 @@ fn connect_hop(hop: &Hop) -> Result<Box<dyn Place>, ConnectError> {
         Target::Chroot(root) => {
             let options = Options::of(hop, OF_CHROOT)?;
             Ok(options.preset()?.on(options.chroot(root)?))
+        }
+        Target::Docker(name) => {
+            let options = Options::of(hop, OF_DOCKER)?;
+            Ok(options.preset()?.on(options.container(name)?))
+        }
+        Target::Image(name) => {
+            let options = Options::of(hop, OF_IMAGE)?;
+            Ok(options.preset()?.on(options.image(name)?))
         }
         Target::Other(scheme, _) => Err(ConnectError::UnknownScheme { scheme: scheme.clone() }),
         Target::Named(name) => Err(ConnectError::UnknownName { name: name.clone() }),

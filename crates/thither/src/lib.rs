@@ -29,6 +29,7 @@
 pub mod address;
 mod connect;
 mod options;
+mod docker_options;
 mod preset;
 mod nearest;
 
@@ -36,6 +37,7 @@ pub use address::{Address, Operand, ParseError};
 pub use connect::{ConnectError, connect};
 
 pub use thither_chroot as chroot;
+pub use thither_docker as docker;
 pub use thither_place::{
     Archive, Command, Control, Error, Event, Exit, Local, Output, Place, Process, Program,
     Received, Result, Sender, Signals, Stream, Streams, Terminal, WindowSize, archive, command,

@@ -24,17 +24,17 @@ pub(crate) struct Known {
 
 /// What an option has after its `=`, and how that is called.
 #[derive(Debug)]
-enum Value {
+pub(crate) enum Value {
     None,
     Some(&'static str),
     Maybe(&'static str),
 }
 
-const fn known(key: &'static str, value: Value) -> Known {
+pub(crate) const fn known(key: &'static str, value: Value) -> Known {
     Known { key, value, many: false }
 }
 
-const fn list(key: &'static str, value: &'static str) -> Known {
+pub(crate) const fn list(key: &'static str, value: &'static str) -> Known {
     Known { key, value: Value::Some(value), many: true }
 }
 
@@ -121,12 +121,12 @@ impl<'a> Options<'a> {
     }
 
     /// Each key with its value, in their order; without a value it is empty.
-    fn iter(self) -> impl Iterator<Item = (&'a str, &'a OsStr)> {
+    pub(crate) fn iter(self) -> impl Iterator<Item = (&'a str, &'a OsStr)> {
         let value = |option: &'a HopOption| option.value.as_deref().unwrap_or_default();
         self.hop.options().iter().map(move |option| (option.key.as_str(), value(option)))
     }
 
-    fn bad(self, key: &str, wrong: impl Into<String>) -> ConnectError {
+    pub(crate) fn bad(self, key: &str, wrong: impl Into<String>) -> ConnectError {
         ConnectError::BadOption {
             place: self.hop.target().to_string(),
             option: key.to_owned(),

@@ -32,7 +32,9 @@ fn it_is_killed_paused_and_restarted() {
         Ok(engine) => engine,
         Err(reason) => crate::skip!("{reason}"),
     };
-    let id = engine.container(&["sleep", "inf"]).name("sleeper").start();
+    let id = engine.container(&["sleep", "inf"]).name("sleeper");
+    // What dockerd ends at its start, it asks first, and waits for 10 seconds.
+    let id = id.with(serde_json::json!({"StopSignal": "SIGKILL"})).start();
     let processes = id.processes();
     assert_eq!((processes.len(), running(&engine)), (1, 1));
     std::mem::forget(id);
@@ -64,7 +66,7 @@ fn it_ends_with_its_containers() {
         Err(reason) => crate::skip!("{reason}"),
     };
     // It ignores SIGTERM, as pid 1 does by default.
-    let container = engine.container(&["sh", "-c", "sleep inf & sleep inf"]).start();
+    let container = engine.container(&["sh", "-c", "sleep inf & sleep inf & wait"]).start();
     wait_until(DEADLINE, "two processes more", || container.processes().len() == 3);
     let mut processes = container.processes();
     std::mem::forget(container);
@@ -145,7 +147,7 @@ fn a_bridge_publishes() {
         "ExposedPorts": {"80/tcp": {}},
         "HostConfig": {"PortBindings": {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}]}},
     });
-    let serve = ["nc", "-lk", "-p", "80", "-e", "echo", "served"];
+    let serve = ["nc", "-ll", "-p", "80", "-e", "echo", "served"];
     let _container = engine.container(&serve).with(ports).start();
     let busybox = find_program("busybox").unwrap();
     let mut said = String::new();
@@ -171,4 +173,34 @@ fn without_cgroups_it_says_so() {
     });
     let expected = "no cgroups are mounted at /sys/fs/cgroup";
     assert_eq!(has_cgroups(), Err(expected.into()));
+}
+
+#[test]
+fn podman_serves_the_same() {
+    let engine = match Engine::podman() {
+        Ok(engine) => engine,
+        Err(reason) => crate::skip!("{reason}"),
+    };
+    let answer = engine.get("/version");
+    assert_eq!(answer["Components"][0]["Name"], "Podman Engine", "{answer}");
+    let container = engine.container(&["sh", "-c", "echo hello; exec sleep inf"]).tty().start();
+    wait_until(DEADLINE, "its output", || container.logs() == "hello\r\n");
+    assert_eq!(container.exec(&["sh", "-c", "echo out; exit 3"]), (3, "out\n".into()));
+    assert_eq!(running(&engine), 1);
+    let marks = container.processes();
+    let groups = container_cgroups(container.id());
+    assert!(!marks.is_empty() && !groups.is_empty());
+    let id = container.id().to_owned();
+    std::mem::forget(container);
+    drop(engine);
+    assert!(!marks.iter().any(|pid| Path::new("/proc").join(pid.to_string()).exists()));
+    assert_eq!(container_cgroups(&id), [""; 0]);
+}
+
+/// The cgroups that bear a container's id.
+fn container_cgroups(id: &str) -> Vec<String> {
+    let mut find = Command::new("find");
+    find.args(["/sys/fs/cgroup", "-type", "d", "-name", &format!("*{id}*")]);
+    let found = String::from_utf8(find.output().unwrap().stdout).unwrap();
+    found.lines().map(String::from).collect()
 }

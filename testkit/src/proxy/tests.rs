@@ -31,10 +31,16 @@ fn connect(proxy: &Proxy) -> UnixStream {
 /// Sends, and returns what comes back until the end.
 fn exchange(proxy: &Proxy, sent: &[u8]) -> Vec<u8> {
     let mut stream = connect(proxy);
-    stream.write_all(sent).unwrap();
-    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut writer = stream.try_clone().unwrap();
+    let sent = sent.to_vec();
+    // Beside the reading: the echo waits for its reader.
+    let writing = thread::spawn(move || {
+        let _ = writer.write_all(&sent);
+        let _ = writer.shutdown(std::net::Shutdown::Write);
+    });
     let mut received = Vec::new();
     let _ = stream.read_to_end(&mut received);
+    writing.join().unwrap();
     received
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use testkit::{DEADLINE, Marker};
 
 use self::report::{Counts, Minimum, Report};
-use crate::{Result, Verdict, cargo, flag, names, peers};
+use crate::{Result, Verdict, cargo, engine, flag, names, peers};
 
 /// Runs it.
 pub(crate) fn run(args: &[String]) -> Result<Verdict> {
@@ -28,8 +28,11 @@ pub(crate) fn run(args: &[String]) -> Result<Verdict> {
     let mut report = Report::new(&cargo::build(cargo::cargo().args(TESTS).arg("--no-run"))?);
     let folder = tempfile::tempdir().map_err(|error| format!("no temporary folder: {error}"))?;
     let skips = folder.path().join("skips");
+    // Not marked: it outlives the tests on purpose.
+    let engine = engine::Shared::start();
     let marker = Marker::new();
     let mut command = cargo::cargo();
+    engine.tell(&mut command);
     command.args(TESTS).arg("--").args(&filters).env("THITHER_SKIPS", &skips);
     let result = stream(marker.mark(&mut command), SILENCE, &mut io::stdout().lock(), |line| {
         report.line(line);
@@ -56,6 +59,7 @@ pub(crate) fn run(args: &[String]) -> Result<Verdict> {
     println!("\n{}", report.suites().table(&minimum));
     let mut complaints = report.complaints();
     if strict {
+        complaints.extend(engine.complaint().map(String::from));
         complaints.extend(report.skipped().map(|skip| format!("skipped: {skip}")));
         if filters.is_empty() {
             complaints.extend(report.suites().below(&minimum));

@@ -12,8 +12,8 @@ const INTERVAL: Duration = Duration::from_millis(200);
 pub(super) struct Progress {
     start: Instant,
     next: Instant,
-    bytes: u64,
-    files: u64,
+    pub(super) bytes: u64,
+    pub(super) files: u64,
     possible: bool,
     shown: bool,
 }
@@ -26,23 +26,9 @@ impl Progress {
         Progress { start, next: start + PATIENCE, bytes: 0, files: 0, possible, shown: false }
     }
 
-    pub(super) fn add(&mut self, bytes: u64) {
-        self.bytes += bytes;
-        self.show();
-    }
-
-    pub(super) fn add_file(&mut self) {
-        self.files += 1;
-        self.show();
-    }
-
     /// Shows the line if it is time to.
-    pub(super) fn show(&mut self) {
-        if !self.possible {
-            return;
-        }
-        let now = Instant::now();
-        if now < self.next {
+    pub(super) fn show(&mut self, now: Instant) {
+        if !self.possible || now < self.next {
             return;
         }
         self.next = now + INTERVAL;

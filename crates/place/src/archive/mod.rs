@@ -231,7 +231,9 @@ impl Archive {
             Source::Tree(tree) => tree.read_content(buf)?,
             Source::Tar(reader) => reader.read_content(buf, &mut self.watch)?,
         };
-        self.watch.tell(Event::Content(read as u64))?;
+        if read > 0 {
+            self.watch.tell(Event::Content(read as u64))?;
+        }
         Ok(read)
     }
 

@@ -156,6 +156,7 @@ impl Session {
             Some(Action::Detach) => {
                 // What was typed before is for the program, as far as it takes it now.
                 self.input.drain().map_err(pumping)?;
+                self.process.control.detach();
                 return Ok(Some(self.end(Ending::Detached)));
             }
             Some(Action::Leave) => return Ok(Some(Ending::Left)),

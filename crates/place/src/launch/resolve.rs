@@ -93,7 +93,7 @@ impl Resolved {
         }
         let (program, argv0) = match &command.program {
             Program::Named(name) => (name.clone(), name.clone()),
-            Program::LoginShell => {
+            Program::LoginShell | Program::Default => {
                 let shell = login_shell(files, account.as_ref());
                 if account.is_none() {
                     changes.extend(home_over_there(&base, files));

@@ -1,4 +1,7 @@
-//! The folder of our records.
+//! The folder of our records: what a SIGKILL leaves behind, the next run finds there. A record is locked by whoever
+//! lives; see [`lock`].
+
+pub mod lock;
 
 use std::fs::{self, File};
 use std::io;
@@ -9,19 +12,18 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use thither_place::error::quoted;
-
-use crate::userns;
+use crate::error::quoted;
 
 /// A folder that only our user can look into: of this uid in this user namespace, as user 0 of another one is
 /// somebody else. What is in it was written by us.
 #[derive(Debug)]
-pub(crate) struct StateFolder {
+pub struct StateFolder {
     /// Open for reading.
-    pub(crate) fd: OwnedFd,
-    pub(crate) path: PathBuf,
+    pub fd: OwnedFd,
+    /// Where it is, for messages.
+    pub path: PathBuf,
     /// It was made just now, so there is nothing in it.
-    pub(crate) is_new: bool,
+    pub is_new: bool,
 }
 
 impl StateFolder {
@@ -29,7 +31,7 @@ impl StateFolder {
     ///
     /// # Errors
     /// When it cannot be made, or is not ours alone.
-    pub(crate) fn open() -> io::Result<Option<StateFolder>> {
+    pub fn open() -> io::Result<Option<StateFolder>> {
         let uid = rustix::process::geteuid().as_raw();
         let path = path_for(uid);
         let is_new = match fs::DirBuilder::new().mode(0o700).create(&path) {
@@ -62,7 +64,7 @@ impl StateFolder {
 }
 
 fn path_for(uid: u32) -> PathBuf {
-    match (uid, userns::inner()) {
+    match (uid, inner_user_namespace()) {
         (_, Some(namespace)) => PathBuf::from(format!("/tmp/thither-{uid}-{namespace}")),
         // Root takes no folder from an environment that another user may have set.
         (0, None) if Path::new("/run").is_dir() => PathBuf::from("/run/thither"),
@@ -76,4 +78,12 @@ fn path_for(uid: u32) -> PathBuf {
 
 fn is_own_folder(path: &Path, uid: u32) -> bool {
     fs::metadata(path).is_ok_and(|metadata| metadata.is_dir() && metadata.uid() == uid)
+}
+
+/// The number of our user namespace, unless it is the first one, whose number is fixed (`PROC_USER_INIT_INO` of the
+/// kernel's `include/linux/proc_ns.h`).
+#[must_use]
+pub fn inner_user_namespace() -> Option<u64> {
+    let number = fs::metadata("/proc/self/ns/user").ok()?.ino();
+    (number != 0xefff_fffd).then_some(number)
 }

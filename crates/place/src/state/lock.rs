@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 /// Who else may hold a lock at the same time.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// All who share it.
     Shared,
     /// Nobody.
@@ -18,7 +18,10 @@ pub(crate) enum Kind {
 
 /// Locks, or says that others hold it. What was locked before is converted in one step, and stays as it was if that
 /// cannot be.
-pub(crate) fn try_lock(file: &File, kind: Kind) -> io::Result<bool> {
+///
+/// # Errors
+/// Those of fcntl(2), such as `ENOLCK`.
+pub fn try_lock(file: &File, kind: Kind) -> io::Result<bool> {
     let kind = match kind {
         Kind::Shared => libc::F_RDLCK,
         Kind::Exclusive => libc::F_WRLCK,
@@ -35,7 +38,7 @@ pub(crate) fn try_lock(file: &File, kind: Kind) -> io::Result<bool> {
 ///
 /// # Errors
 /// `TimedOut` when it is still held after `patience`.
-pub(crate) fn share(file: &File, patience: Duration) -> io::Result<()> {
+pub fn share(file: &File, patience: Duration) -> io::Result<()> {
     let end = Instant::now() + patience;
     let mut pause = Duration::from_micros(50);
     while !try_lock(file, Kind::Shared)? {
@@ -49,7 +52,10 @@ pub(crate) fn share(file: &File, patience: Duration) -> io::Result<()> {
 }
 
 /// Unlocks.
-pub(crate) fn unlock(file: &File) -> io::Result<()> {
+///
+/// # Errors
+/// As [`try_lock`].
+pub fn unlock(file: &File) -> io::Result<()> {
     control(file, libc::F_UNLCK)
 }
 
