@@ -24,7 +24,7 @@ pub use self::http::Answer;
 
 use self::http::Request;
 use self::keeper::{Folder, Keeper};
-use crate::{DEADLINE, find_program};
+use crate::{DEADLINE, find_program, is_root};
 
 /// The variable that names the engine which `cargo xtask test` has started, as `DOCKER_HOST` would.
 pub const ENGINE: &str = "THITHER_ENGINE";
@@ -120,7 +120,7 @@ impl Engine {
     /// The reason for a skip.
     pub fn podman() -> Result<Engine, String> {
         let start = || {
-            has_cgroups()?;
+            may_start()?;
             let keeper = podman()?;
             Engine::of(keeper, None, Some("none"))
         };
@@ -128,7 +128,7 @@ impl Engine {
     }
 
     fn start(setup: Setup) -> Result<Engine, String> {
-        has_cgroups()?;
+        may_start()?;
         let mut driver = "overlay2";
         // Somebody else may take the port before dockerd does.
         let mut ports = 5;
@@ -428,8 +428,11 @@ fn podman() -> Result<Keeper, String> {
     Ok(keeper)
 }
 
-/// Why containers could not be started: no cgroups, or none that we may use.
-fn has_cgroups() -> Result<(), String> {
+/// Why an engine could not start containers: the user, no cgroups, or none that we may use.
+fn may_start() -> Result<(), String> {
+    if !is_root() {
+        return Err("only root can start it".into());
+    }
     let folders = ["/sys/fs/cgroup/devices", "/sys/fs/cgroup"].map(Path::new);
     let found = folders.into_iter().find(|folder| {
         folder.join("cgroup.procs").exists() || folder.join("cgroup.controllers").exists()

@@ -111,7 +111,7 @@ impl Container {
         }
     }
 
-    fn path(&self, verb: &str) -> String {
+    pub(crate) fn path(&self, verb: &str) -> String {
         format!("/containers/{}{verb}", encoded(&self.name))
     }
 

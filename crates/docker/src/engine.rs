@@ -2,7 +2,6 @@
 //!
 //! <https://docs.docker.com/reference/api/engine/> describes the API; Podman serves the same on its own socket.
 
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -215,53 +214,7 @@ impl Engine {
         Ok(Pending { engine: self.clone(), connection })
     }
 
-    /// A call whose body comes in chunks from `source`. What the engine answers before its end ends it.
-    pub(crate) fn upload(
-        &self,
-        call: &Call<'_>,
-        source: &mut dyn io::Read,
-    ) -> Result<Vec<u8>, UploadError> {
-        let target = self.target(call)?;
-        let mut headers = self.all_headers(call);
-        headers.push(("Content-Type".into(), "application/x-tar".into()));
-        let request = Request {
-            method: call.method,
-            target: &target,
-            headers: &headers,
-            chunked: true,
-            ..NOTHING
-        };
-        let patience = self.patience_with(call);
-        let failed = |trouble| UploadError::Engine(self.error(trouble, patience));
-        let mut connection = self.dial(patience)?;
-        connection.send(&request, patience).map_err(failed)?;
-        let mut chunk = vec![0; 64 * 1024];
-        loop {
-            let n = match source.read(&mut chunk) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                // The body is never ended, so that the engine knows that it is not whole.
-                other => other.map_err(UploadError::Source)?,
-            };
-            match connection.send_chunk(&chunk[..n], patience) {
-                Ok(()) if n > 0 => {}
-                Ok(()) => break,
-                // It may have said why before it closed.
-                Err(Trouble::Lost(source)) => {
-                    return Err(match connection.head(patience) {
-                        Ok(head) => UploadError::Engine(self.complaint(connection, &head, patience)),
-                        Err(_) => failed(Trouble::Lost(source)),
-                    });
-                }
-                Err(trouble) => return Err(failed(trouble)),
-            }
-        }
-        let head = connection.head(patience).map_err(failed)?;
-        let mut body = Body::new(connection, &head, false).map_err(failed)?;
-        self.check(&head, &mut body, patience)?;
-        body.read_all(MAX_ANSWER, patience).map_err(failed)
-    }
-
-    fn complaint(&self, connection: Connection, head: &Head, patience: Patience<'_>) -> Error {
+    pub(crate) fn complaint(&self, connection: Connection, head: &Head, patience: Patience<'_>) -> Error {
         let text = Body::new(connection, head, false)
             .and_then(|mut body| body.read_all(MAX_COMPLAINT, patience));
         self.refused(head.status, &text.unwrap_or_default())
@@ -289,16 +242,16 @@ impl Engine {
         }
     }
 
-    fn target(&self, call: &Call<'_>) -> Result<String> {
+    pub(crate) fn target(&self, call: &Call<'_>) -> Result<String> {
         let version = self.version_or(call.cancel)?;
         Ok(format!("/v{version}{}", call.target))
     }
 
-    fn all_headers(&self, call: &Call<'_>) -> Vec<(String, String)> {
+    pub(crate) fn all_headers(&self, call: &Call<'_>) -> Vec<(String, String)> {
         self.0.headers.iter().chain(&call.headers).cloned().collect()
     }
 
-    fn dial(&self, patience: Patience<'_>) -> Result<Connection> {
+    pub(crate) fn dial(&self, patience: Patience<'_>) -> Result<Connection> {
         let limit = patience.limit.min(FIRST_LIMIT);
         match self.0.dial.open(limit) {
             Ok(fd) => Ok(Connection::new(fd)),
@@ -320,13 +273,13 @@ impl Engine {
         Ok((head, body))
     }
 
-    fn keep(&self, body: Body) {
+    pub(crate) fn keep(&self, body: Body) {
         if let Some(connection) = body.into_connection() {
             *self.0.idle.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
         }
     }
 
-    fn check(&self, head: &Head, body: &mut Body, patience: Patience<'_>) -> Result<()> {
+    pub(crate) fn check(&self, head: &Head, body: &mut Body, patience: Patience<'_>) -> Result<()> {
         match head.status {
             200..=299 | 304 => Ok(()),
             status => {
@@ -465,21 +418,6 @@ pub(crate) fn encoded(text: impl AsRef<[u8]>) -> String {
         }
     }
     result
-}
-
-/// Why an upload failed.
-#[derive(Debug)]
-pub(crate) enum UploadError {
-    /// The engine's doing.
-    Engine(Error),
-    /// What was to be sent could not be read.
-    Source(io::Error),
-}
-
-impl From<Error> for UploadError {
-    fn from(error: Error) -> UploadError {
-        UploadError::Engine(error)
-    }
 }
 
 /// A call on its way.

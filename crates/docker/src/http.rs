@@ -87,7 +87,7 @@ pub(crate) struct Request<'a> {
     pub(crate) headers: &'a [(String, String)],
     /// Ask for the connection itself, as raw bytes in both directions.
     pub(crate) upgrade: bool,
-    /// The body follows in chunks, by [`Connection::send_chunk`].
+    /// The body follows in chunks.
     pub(crate) chunked: bool,
 }
 
@@ -158,27 +158,33 @@ impl Connection {
         self.write(&request.bytes(), patience)
     }
 
-    /// Sends a piece of a chunked body; an empty one ends it.
-    pub(crate) fn send_chunk(
-        &mut self,
-        chunk: &[u8],
-        patience: Patience<'_>,
-    ) -> Result<(), Trouble> {
-        self.write(format!("{:x}\r\n", chunk.len()).as_bytes(), patience)?;
-        self.write(chunk, patience)?;
-        self.write(b"\r\n", patience)
-    }
-
     fn write(&mut self, mut bytes: &[u8], patience: Patience<'_>) -> Result<(), Trouble> {
         while !bytes.is_empty() {
+            let sent = self.write_some(bytes, patience)?;
+            bytes = &bytes[sent..];
+        }
+        Ok(())
+    }
+
+    /// Sends some of these bytes, at least one.
+    pub(crate) fn write_some(
+        &mut self,
+        bytes: &[u8],
+        patience: Patience<'_>,
+    ) -> Result<usize, Trouble> {
+        loop {
             match send(&self.fd, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
-                Ok(sent) => bytes = &bytes[sent..],
+                Ok(sent) => return Ok(sent),
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => wait(Interest::Write(self.fd.as_fd()), patience)?,
                 Err(error) => return Err(Trouble::Lost(Some(error.into()))),
             }
         }
-        Ok(())
+    }
+
+    /// Waits until the engine has something to say.
+    pub(crate) fn await_answer(&self, patience: Patience<'_>) -> Result<(), Trouble> {
+        wait(Interest::Read(self.fd.as_fd()), patience)
     }
 
     /// Reads the head of an answer, and nothing beyond it from the socket: after an upgrade the rest is not HTTP.
@@ -383,6 +389,11 @@ impl Body {
             other => other,
         };
         Ok(n)
+    }
+
+    /// Whether all of it was read.
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self.framing, Framing::Ended | Framing::Length(0))
     }
 
     /// Whether a read would not wait, though the descriptor has nothing.

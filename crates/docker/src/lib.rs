@@ -24,6 +24,8 @@ pub mod frame;
 mod input;
 mod plumbing;
 mod watch;
+mod upload;
+mod files;
 mod place;
 
 pub use container::{Attach, Attached, Container};

@@ -1,7 +1,5 @@
 //! The parts of the API's JSON that we read and write, by its own names.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 /// `POST /containers/{id}/exec`.
@@ -53,21 +51,6 @@ pub(crate) struct ExecState {
     /// In the engine's own pid namespace; 0 when it was never started.
     #[serde(rename = "Pid", default)]
     pub(crate) pid: u32,
-    #[serde(rename = "ContainerID", default)]
-    pub(crate) container: String,
-    #[serde(rename = "ProcessConfig", default)]
-    pub(crate) process: ExecProcess,
-    #[serde(rename = "OpenStdin", default)]
-    pub(crate) open_stdin: bool,
-}
-
-/// What an exec runs.
-#[derive(Debug, Default, Deserialize)]
-pub(crate) struct ExecProcess {
-    #[serde(default)]
-    pub(crate) tty: bool,
-    #[serde(default)]
-    pub(crate) user: String,
 }
 
 /// `GET /containers/{id}/json`.
@@ -113,8 +96,8 @@ pub(crate) struct Config {
     pub(crate) cmd: Option<Vec<String>>,
     #[serde(rename = "Entrypoint", default)]
     pub(crate) entrypoint: Option<Vec<String>>,
-    #[serde(rename = "User", default)]
-    pub(crate) user: String,
+    #[serde(rename = "WorkingDir", default)]
+    pub(crate) working_dir: String,
 }
 
 /// `GET /images/{name}/json`.
@@ -153,6 +136,26 @@ pub(crate) struct Listed {
     pub(crate) state: String,
     #[serde(rename = "Status", default)]
     pub(crate) status: String,
-    #[serde(rename = "Labels", default)]
-    pub(crate) labels: Option<BTreeMap<String, String>>,
+}
+
+/// The header `X-Docker-Container-Path-Stat` of the archive's `HEAD`, in base64.
+#[derive(Debug, Deserialize)]
+pub(crate) struct PathStat {
+    /// As Go has it: see [`PathStat::is_directory`].
+    pub(crate) mode: u32,
+    /// What a link leads to.
+    #[serde(rename = "linkTarget", default)]
+    pub(crate) link_target: String,
+}
+
+impl PathStat {
+    /// Go's `fs.ModeDir`.
+    pub(crate) fn is_directory(&self) -> bool {
+        self.mode & (1 << 31) != 0
+    }
+
+    /// Go's `fs.ModeSymlink`.
+    pub(crate) fn is_link(&self) -> bool {
+        self.mode & (1 << 27) != 0
+    }
 }

@@ -1,6 +1,8 @@
 //! A container as a place.
 
-use thither_place::{Command, Place, Process, Result};
+use std::path::Path;
+
+use thither_place::{Archive, Command, Place, Process, Result};
 
 use crate::Container;
 
@@ -15,9 +17,19 @@ use crate::Container;
 ///   [`Unsupported`](thither_place::Error::Unsupported). The environment holds `THITHER_EXEC`, by which the helper
 ///   finds the command.
 /// - While standard output takes nothing, standard error waits too: both come on one connection.
+/// - Files are copied to and from a container that does not run as well. Then, and in one without `/bin/sh`, what is
+///   copied there is unpacked where it belongs, and a copy that fails may leave a part of it.
 /// - A job that the command leaves in the background keeps its output open for at most two seconds.
 impl Place for Container {
     fn spawn(&self, command: &Command) -> Result<Process> {
         self.exec(command)
+    }
+
+    fn get(&self, path: &Path) -> Result<Archive> {
+        self.get_files(path)
+    }
+
+    fn put(&self, archive: Archive, path: &Path) -> Result<()> {
+        self.put_files(archive, path)
     }
 }

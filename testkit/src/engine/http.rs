@@ -105,6 +105,7 @@ mod tests {
         let text = b"HTTP/1.1 404 Not Found\r\nA: b\r\n\r\n{\"message\":\"no\"}";
         let found = answer(text).unwrap();
         assert_eq!((found.status, found.is_good()), (404, false));
+        assert_eq!(found.text(), "{\"message\":\"no\"}");
         assert_eq!(found.json()["message"], "no");
         for garbage in ["", "HTTP/1.1 200 OK\r\n", "SSH-2.0-x\r\n\r\n", "HTTP/1.1 x\r\n\r\n"] {
             assert!(answer(garbage.as_bytes()).is_none(), "{garbage:?}");

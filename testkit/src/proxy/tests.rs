@@ -106,7 +106,11 @@ fn a_stalled_one_holds_all_back_until_it_resumes() {
         stream.read_exact(&mut [0]).unwrap();
     }
     proxy.stall();
+    before.write_all(b"c").unwrap();
+    wait_until(DEADLINE, "what was sent", || proxy.requests()[0] == b"abc");
+    let traffic = Arc::clone(&proxy.traffic);
     drop(proxy);
+    wait_until(DEADLINE, "the end of the threads", || Arc::strong_count(&traffic) == 1);
     assert_eq!(before.read(&mut [0]).unwrap(), 0);
 }
 

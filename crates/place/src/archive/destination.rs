@@ -102,7 +102,10 @@ fn open_root(base: BorrowedFd<'_>, name: &OsStr) -> io::Result<OwnedFd> {
 }
 
 /// `.NAME.thither-XXXXXXXX`: what is left by this name is of a copy that was killed.
-pub(super) fn temporary_name(name: &OsStr) -> io::Result<OsString> {
+///
+/// # Errors
+/// Those of getrandom(2).
+pub fn temporary_name(name: &OsStr) -> io::Result<OsString> {
     let random = random_suffix()?;
     let most = NAME_MAX - 2 - "thither-".len() - random.len();
     let name = if name == "." { OsStr::new("") } else { name };

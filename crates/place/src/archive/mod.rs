@@ -11,7 +11,7 @@
 //! ```no_run
 //! use thither_place::{Local, Place};
 //!
-//! let mut archive = Local.get("/etc/hosts".as_ref())?;
+//! let archive = Local.get("/etc/hosts".as_ref())?;
 //! Local.put(archive, "/tmp".as_ref())?;   // becomes /tmp/hosts
 //! # Ok::<(), thither_place::Error>(())
 //! ```
@@ -36,11 +36,11 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-pub use destination::put_files;
+pub use destination::{put_files, temporary_name};
 pub use header::Timestamp;
 pub use packer::Tar;
 pub use paths::{Named, named};
-pub use spawned::{get as get_by_command, put as put_by_command};
+pub use spawned::{NAME_FUNCTIONS, get as get_by_command, put as put_by_command};
 pub use tree::Tree;
 
 /// What is wrong with an entry that a link before it would lead elsewhere.

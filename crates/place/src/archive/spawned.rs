@@ -17,7 +17,10 @@ use crate::{Command, Error, Exit, Place, Process, Result, Stream};
 
 /// The two scripts. They run under any POSIX shell, with GNU's tar, busybox's and others.
 const GET: &str = include_str!("get.sh");
-const PUT: &str = include_str!("put.sh");
+const PUT: &str = concat!(include_str!("name.sh"), include_str!("put.sh"));
+/// Functions of a POSIX shell for places that bring files by other means and only have to give them their names: `name FROM
+/// TO KIND MODE`, with the kind `d` for a directory and the mode in octal. It exits with 97, and why on standard error.
+pub const NAME_FUNCTIONS: &str = include_str!("name.sh");
 /// How the scripts say what is wrong, besides on standard error.
 const NO_TAR: i32 = 96;
 const NOT_FOUND: i32 = 98;

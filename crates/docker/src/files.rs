@@ -1,0 +1,216 @@
+//! Files in and out of a container, by the archive endpoint: it need not run, and needs no program for it.
+//!
+//! What is brought there arrives under a temporary name and is then renamed by a `sh` in the container, so that a copy
+//! which fails leaves all as it was. Where no `sh` can run (the container is stopped, or has none), the engine unpacks
+//! straight to where it belongs.
+
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use thither_place::archive::{Archive, Kind, NAME_FUNCTIONS, named, temporary_name};
+use thither_place::error::quoted;
+use thither_place::{Command, Error as There, Exit, Output, Result, Stream};
+
+use crate::container::Container;
+use crate::engine::{Call, Engine};
+use crate::error::Error;
+use crate::http::{Body, Patience};
+use crate::model::PathStat;
+use crate::upload::{TICK, UploadError};
+
+/// The header that tells of a path.
+const STAT: &str = "x-docker-container-path-stat";
+/// How many links in a row are followed, as by the kernel (path_resolution(7)).
+const MAX_LINKS: usize = 40;
+/// The shell that gives what has arrived its name.
+const SHELL: &str = "/bin/sh";
+/// What has arrived is `$1`, in the same directory as what is to be its name, `$2`.
+const RENAME: &str = "\
+clean() {
+    chmod -R u+rwx \"$1\" 2>/dev/null
+    rm -rf \"$1\"
+}
+trap 'clean \"$1\"' EXIT
+[ -z \"$2\" ] || name \"$1\" \"$2\" \"$3\" \"$4\"
+";
+
+impl Container {
+    /// See [`Place::get`](thither_place::Place::get).
+    pub(crate) fn get_files(&self, path: &Path) -> Result<Archive> {
+        let failed = |error: Error| self.copy_error("copy from", path, error);
+        let whole = self.absolute(path).map_err(failed)?;
+        // Of `/` itself the engine would give absolute names.
+        let whole = if named(path).name == "." { whole.join(".") } else { whole };
+        let call = Call::get(self.path("/archive")).query("path", whole.as_os_str().as_bytes());
+        let (_, body) = self.engine().stream(&call).map_err(failed)?;
+        let limit = self.engine().patience(None).limit;
+        let tar = Download { engine: self.engine().clone(), body, limit, since: Instant::now() };
+        Ok(Archive::from_tar(tar, named(path).name))
+    }
+
+    /// See [`Place::put`](thither_place::Place::put).
+    pub(crate) fn put_files(&self, mut archive: Archive, path: &Path) -> Result<()> {
+        let here = |source| copy_failed("copy to", path, source, None);
+        let failed = |error: Error| self.copy_error("copy to", path, error);
+        let root = archive.root().map_err(here)?.clone();
+        let whole = self.absolute(path).map_err(failed)?;
+        let to = named(&whole);
+        // Into a directory, else to that name.
+        let (base, name) = match self.directory(&whole).map_err(failed)? {
+            Some(true) => (whole.clone(), archive.name().to_owned()),
+            Some(false) if to.is_directory => {
+                return Err(here(rustix::io::Errno::NOTDIR.into()));
+            }
+            None if to.is_directory => return Err(here(rustix::io::Errno::NOENT.into())),
+            _ => match self.directory(to.dir).map_err(failed)? {
+                Some(true) => (to.dir.to_owned(), to.name.to_owned()),
+                Some(false) => return Err(here(rustix::io::Errno::NOTDIR.into())),
+                None => return Err(here(rustix::io::Errno::NOENT.into())),
+            },
+        };
+        let staged = match self.has_shell().map_err(failed)? {
+            true => Some(temporary_name(&name).map_err(here)?),
+            false => None,
+        };
+        let called = staged.as_deref().unwrap_or(&name);
+        let call = Call::put(self.path("/archive"))
+            .query("path", base.as_os_str().as_bytes())
+            .query("noOverwriteDirNonDir", "1");
+        let sent = self.engine().upload(&call, &mut archive.renamed(called).into_tar());
+        let target = sent.is_ok().then(|| base.join(&name));
+        if let Some(staged) = &staged {
+            let kind = if root.kind == Kind::Directory { "d" } else { "f" };
+            let renamed = self.rename(&base.join(staged), target.as_deref(), kind, root.mode);
+            if sent.is_ok() {
+                renamed.map_err(|source| copy_failed("copy to", path, source, None))?;
+            }
+        }
+        sent.map_err(|error| match error {
+            UploadError::Engine(error) => failed(error),
+            UploadError::Source(error) => here(error),
+        })
+    }
+
+    /// Gives what has arrived its name; without one it is removed.
+    fn rename(&self, from: &Path, to: Option<&Path>, kind: &str, mode: u32) -> io::Result<()> {
+        let script = format!("{NAME_FUNCTIONS}{RENAME}");
+        let command = Command::new(SHELL)
+            .args(["-c", &script, "thither"])
+            .args([from, to.unwrap_or(Path::new(""))])
+            .args([kind, &format!("{mode:o}")])
+            .dir("/")
+            // As the engine unpacks, whoever the container's commands are.
+            .user("0:0")
+            .stdin(Stream::Null)
+            .stdout(Stream::Null)
+            .stderr(Stream::Piped);
+        let process = self.exec(&command).map_err(io::Error::other)?;
+        let Output { exit, stderr, .. } =
+            process.wait_with_output().map_err(io::Error::other)?;
+        if exit == Exit::Code(0) {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&stderr);
+        let last = said.lines().rev().map(str::trim).find(|line| !line.is_empty());
+        let last = last.map_or_else(|| format!("{SHELL} ended with {exit}"), str::to_owned);
+        Err(io::Error::other(last))
+    }
+
+    /// Whether there is a shell that can run.
+    fn has_shell(&self) -> crate::error::Result<bool> {
+        let state = self.inspect(None)?.state;
+        if !state.running || state.paused || state.restarting {
+            return Ok(false);
+        }
+        Ok(self.path_stat(Path::new(SHELL))?.is_some())
+    }
+
+    /// A path from `/` on: where commands start that say nothing else is the container's working directory.
+    fn absolute(&self, path: &Path) -> crate::error::Result<PathBuf> {
+        if path.is_absolute() {
+            return Ok(path.to_owned());
+        }
+        let start = self.inspect(None)?.config.working_dir;
+        Ok(Path::new("/").join(start).join(path))
+    }
+
+    /// Whether a path leads to a directory; `None` if it leads nowhere.
+    fn directory(&self, path: &Path) -> crate::error::Result<Option<bool>> {
+        let mut path = path.to_owned();
+        for _ in 0..MAX_LINKS {
+            let Some(stat) = self.path_stat(&path)? else { return Ok(None) };
+            if !stat.is_link() || stat.link_target.is_empty() {
+                return Ok(Some(stat.is_directory()));
+            }
+            path = path.parent().unwrap_or(Path::new("/")).join(&stat.link_target);
+        }
+        Ok(None)
+    }
+
+    fn path_stat(&self, path: &Path) -> crate::error::Result<Option<PathStat>> {
+        let call = Call::head(self.path("/archive")).query("path", path.as_os_str().as_bytes());
+        let head = match self.engine().stream(&call) {
+            Ok((head, body)) => {
+                self.engine().keep(body);
+                head
+            }
+            Err(Error::Refused { status: 404, .. }) => {
+                // A `HEAD` has no words: that of the container itself has.
+                self.inspect(None)?;
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        let stat = head.header(STAT).and_then(|text| STANDARD.decode(text).ok());
+        let stat = stat.and_then(|json| serde_json::from_slice(&json).ok());
+        stat.map(Some).ok_or_else(|| self.engine().garbage("a path's state that is not as documented"))
+    }
+
+    fn copy_error(&self, verb: &str, path: &Path, error: Error) -> There {
+        let source = match error {
+            Error::Refused { status: 404, message } if !message.contains("No such container") => {
+                rustix::io::Errno::NOENT.into()
+            }
+            // About the path.
+            Error::Refused { status: 400 | 500.., message } => io::Error::other(message),
+            error => return error.at(self.place(), None),
+        };
+        copy_failed(verb, path, source, None)
+    }
+}
+
+fn copy_failed(verb: &str, path: &Path, source: io::Error, hint: Option<String>) -> There {
+    There::Copy { action: format!("{verb} {}", quoted(path)), source: Box::new(source), hint }
+}
+
+/// A tar stream from an engine, which is whole only if its last chunk has come.
+struct Download {
+    engine: Engine,
+    body: Body,
+    limit: Duration,
+    since: Instant,
+}
+
+impl Read for Download {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        if self.body.has_ended() {
+            return Ok(0);
+        }
+        let ready = thither_term::Interest::Read(self.body.as_fd());
+        if !self.body.has_more_at_hand() && !thither_term::poll(&[ready], Some(TICK))?[0].now {
+            return Err(match self.since.elapsed() < self.limit {
+                true => io::ErrorKind::WouldBlock.into(),
+                false => io::ErrorKind::TimedOut.into(),
+            });
+        }
+        self.since = Instant::now();
+        let patience = Patience { limit: self.limit, cancel: None };
+        let failed = |trouble| io::Error::other(self.engine.error(trouble, patience));
+        self.body.read(bytes, patience).map_err(failed)
+    }
+}
