@@ -13,11 +13,25 @@ use thither_place::{Archive, Local, Place};
 /// A folder in memory, if there is one: `outside` beside `into` must stay as it is.
 static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
     let base = if Path::new("/dev/shm").is_dir() { "/dev/shm" } else { "/tmp" };
-    let folder = PathBuf::from(format!("{base}/thither-fuzz-archive-{}", std::process::id()));
+    sweep(base);
+    let folder = PathBuf::from(format!("{base}/{PREFIX}{}", std::process::id()));
     fs::create_dir_all(folder.join("outside")).expect("a folder");
     fs::write(folder.join("outside/precious"), "precious").expect("a file");
     folder
 });
+
+const PREFIX: &str = "thither-fuzz-archive-";
+
+/// Removes what former runs have left, which end without a word.
+fn sweep(base: &str) {
+    for entry in fs::read_dir(base).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let pid = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+        if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
 
 fuzz_target!(|bytes: &[u8]| {
     // Checksums are right as often as not: else nothing but the first header would be met.

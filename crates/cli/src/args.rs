@@ -211,6 +211,9 @@ pub(crate) struct List {
     /// As JSON, for programs: a list of objects with the texts id, name, image, state and status
     #[arg(long)]
     pub(crate) json: bool,
+    /// The names alone, a line each, for the completions of shells
+    #[arg(long, hide = true, conflicts_with = "json")]
+    pub(crate) names: bool,
     /// What to list: `docker:`, with options of the engine as in `docker:?context=test`
     pub(crate) place: OsString,
 }

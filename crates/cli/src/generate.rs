@@ -1,5 +1,7 @@
 //! `thither generate`: what else comes from the definitions of [`crate::args`].
 
+mod places;
+
 use std::io;
 
 use clap_complete::{Shell, generate as completions};
@@ -13,7 +15,11 @@ use crate::report::{Failure, write_stdout};
 /// Prints it.
 pub(crate) fn generate(what: What) -> Result<u8, Failure> {
     let mut text = Vec::new();
-    let mut complete = |shell| completions(shell, &mut args::command(), "thither", &mut text);
+    let mut complete = |shell| {
+        let mut script = Vec::new();
+        completions(shell, &mut args::command(), "thither", &mut script);
+        text = places::with_places(shell, &String::from_utf8_lossy(&script)).into_bytes();
+    };
     match what {
         What::Bash => complete(Shell::Bash),
         What::Zsh => complete(Shell::Zsh),

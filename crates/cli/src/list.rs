@@ -1,6 +1,7 @@
 //! `thither list`: what there is.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use thither::Address;
 use thither::docker::Engine;
@@ -9,6 +10,9 @@ use thither::error::{printable, quoted};
 
 use crate::args::List;
 use crate::report::{Failure, write_stdout};
+
+/// How long the engine may take for names that are to be completed.
+const COMPLETION: Duration = Duration::from_secs(2);
 
 /// `thither list`.
 pub(crate) fn list(list: &List) -> Result<u8, Failure> {
@@ -25,10 +29,27 @@ pub(crate) fn list(list: &List) -> Result<u8, Failure> {
     let address = Address::parse(format!("docker:x{options}"))?;
     let container = address.container()?.expect("its scheme is docker");
     let engine: &Engine = container.engine();
+    // Whoever presses the tab key does not wait for long.
+    let patient = engine.clone().limit(COMPLETION);
+    let engine = if list.names { &patient } else { engine };
     let all = engine.containers(None).map_err(|error| error.at("docker:", Some("list")))?;
-    let text = if list.json { json(&all) } else { table(&all) };
+    let text = match () {
+        () if list.names => names(&all),
+        () if list.json => json(&all),
+        () => table(&all),
+    };
     write_stdout(text.as_bytes())?;
     Ok(0)
+}
+
+/// Those names that need no quoting in any shell. The engine allows no others; one that lies may.
+fn names(all: &[Listed]) -> String {
+    let is_plain = |name: &str| {
+        !name.is_empty()
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+    };
+    let plain = all.iter().map(|listed| &listed.name).filter(|name| is_plain(name));
+    plain.map(|name| format!("{name}\n")).collect()
 }
 
 fn columns(listed: &Listed) -> [String; 4] {
@@ -125,5 +146,10 @@ a\\u{1b}b  running  busybox  Up 2 \"minutes\"
 "#;
         assert_eq!(json(&[listed("a\x1bé😀")]), expected);
         assert_eq!(json(&[]), "[]\n");
+    }
+
+    #[test]
+    fn lists_for_shells() {
+        assert_eq!(names(&[listed("web-1.a_b"), listed("$(rm)"), listed("")]), "web-1.a_b\n");
     }
 }

@@ -296,7 +296,8 @@ fn every_changed_byte_leaves_nothing_outside() {
         hard_link(b"r/h", b"r/f"),
     ]);
     let folder = TempDir::new().unwrap();
-    for at in 0..whole.len() {
+    // The bytes that are something, and one after each of them.
+    for at in (0..whole.len()).filter(|&at| whole[at] != 0 || at > 0 && whole[at - 1] != 0) {
         for value in [[0, b'/'], [b'.', 0xff]][at % 2] {
             let mut changed = whole.clone();
             changed[at] = value;

@@ -101,13 +101,17 @@ fn filter(program: &str, args: &[&str], folder: &Path, input: Vec<u8>) -> Vec<u8
     output.stdout
 }
 
-/// A listing without fractions of seconds, which not every tar keeps, and without the times of directories, which
-/// busybox does not.
+/// A listing without fractions of seconds, which not every tar keeps, and without the times of directories and links,
+/// which busybox does not.
 fn whole_seconds(folder: &Path) -> Vec<String> {
     let text = shown(folder);
-    let line = |line: &str| match line.split_once("/ ") {
-        Some((name, _)) => name.to_owned(),
-        None => line.rsplit_once('.').unwrap().0.to_owned(),
+    let line = |line: &str| {
+        let (line, time) = line.split_once(" @").unwrap();
+        match line.split_once("/ ") {
+            Some((name, _mode)) => name.to_owned(),
+            None if line.contains(" -> ") => line.to_owned(),
+            None => format!("{line} {}", time.split('.').next().unwrap()),
+        }
     };
     text.lines().map(line).collect()
 }
