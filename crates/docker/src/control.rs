@@ -54,8 +54,6 @@ pub(crate) enum Streams {
     Terminal(OwnedFd),
     /// We do.
     Relay(Driver),
-    /// There are none.
-    None,
 }
 
 impl Held {
@@ -70,13 +68,12 @@ impl Held {
         match &streams {
             Streams::Terminal(fd) => drop(watch.want(STREAM, fd, EventFlags::RDHUP)?),
             Streams::Relay(driver) => drop(watch.want(STREAM, driver, EventFlags::IN)?),
-            Streams::None => {}
         }
         if let Some(waiting) = &waiting {
             watch.want(END, waiting, EventFlags::IN)?;
         }
         Ok(Held {
-            streams_ended: matches!(streams, Streams::None),
+            streams_ended: false,
             place,
             target,
             streams,
@@ -111,7 +108,6 @@ impl Held {
                 unwatched.map_err(|error| self.failed(Held::here(error), "wait for the command"))?;
                 return Ok(());
             }
-            Streams::None => return Ok(()),
             Streams::Relay(driver) => driver.step(),
         };
         match step {
@@ -137,7 +133,10 @@ impl Held {
         use thither_place::Error as There;
         let engine = self.target.engine();
         match broken {
-            Broken::Lost(_) => There::Disconnected { place: self.place.clone() },
+            Broken::Lost(source) => {
+                tracing::debug!(?source, "the streams are lost");
+                There::Disconnected { place: self.place.clone() }
+            }
             Broken::Garbage(what) => {
                 let garbage = engine.garbage(what);
                 self.failed(garbage, "read the command's output")
@@ -307,7 +306,6 @@ impl Control for Held {
                 driver.end_input();
                 Ok(())
             }
-            Streams::None => Ok(()),
         }
     }
 }

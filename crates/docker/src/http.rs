@@ -458,3 +458,6 @@ impl AsFd for Body {
         self.connection.as_fd()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -459,3 +459,6 @@ impl AsFd for Relay {
         self.watch.as_fd()
     }
 }
+
+#[cfg(test)]
+mod tests;
