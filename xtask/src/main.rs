@@ -8,6 +8,7 @@
 mod bench;
 mod cargo;
 mod compliance;
+mod dockerpty;
 mod engine;
 mod fuzz;
 mod peers;
@@ -35,6 +36,8 @@ usage: cargo xtask COMMAND
   compliance [--against thither|pychroot|both] [--as root|user] [NAME...]
       Run the same checks against pychroot and against thither by that name, and show where they differ and why.
       A difference without a reason fails.
+  compliance docker [--against thither|docker|dockerpty|all] [NAME...]
+      The same for containers, against the docker CLI and dockerpty.
   fuzz [--seconds N] [TARGET...]
       Run the fuzz targets, N seconds each (60). A crash fails and leaves its input under fuzz/artifacts.
   bench [--runs N] [--check] [NAME...]

@@ -27,7 +27,7 @@ const BUSYBOX: Peer = peer(&["busybox", "--list"], "busybox", "tests inside anot
 const TMUX: Peer = peer(&["tmux", "-V"], "tmux", "tests in a whole terminal");
 
 const VENV: Peer =
-    peer(&[PYTHON, "-c", "import ensurepip, venv"], "python3-venv", "the comparison with pychroot");
+    peer(&[PYTHON, "-c", "import ensurepip, venv"], "python3-venv", "the comparisons with Python programs");
 
 const IPROUTE: Peer = peer(&["ip", "-V"], "iproute2", "the comparison with pychroot");
 
@@ -47,6 +47,9 @@ const OPENSSL: Peer = peer(&["openssl", "version"], "openssl", "tests with TLS")
 
 /// What the comparison with pychroot needs, which brings the loopback interface up with ip(8).
 pub(crate) const FOR_COMPLIANCE: &[Peer] = &[BUSYBOX, VENV, IPROUTE];
+
+/// What the comparison with dockerpty and the docker CLI needs.
+pub(crate) const FOR_DOCKER_COMPLIANCE: &[Peer] = &[BUSYBOX, VENV, DOCKER];
 
 /// What the tests need.
 pub(crate) const FOR_TESTS: &[Peer] =

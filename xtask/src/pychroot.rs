@@ -44,7 +44,8 @@ fn works(pychroot: &Path) -> bool {
     command.arg("--version").stdin(Stdio::null()).output().is_ok_and(|out| out.status.success())
 }
 
-fn say_failure(command: &mut Command) -> Result<()> {
+/// Runs a command, whose last words are the error.
+pub(crate) fn say_failure(command: &mut Command) -> Result<()> {
     let output = command.stdin(Stdio::null()).output();
     let output = output.map_err(|error| format!("{:?}: {error}", command.get_program()))?;
     match output.status.success() {

@@ -1,30 +1,32 @@
-//! `run SOCKET CONTAINER [-t] COMMAND...`: a command in a container.
-use thither_docker::{Container, Dial, Engine};
-use thither_place::interact::{Interact, interact, user_terminal};
-use thither_place::{Command, Ending};
+//! `run CONTAINER [-t] COMMAND...`: a command in a container of the engine that the user's settings name, with the
+//! library alone.
 
-fn main() {
-    let mut args = std::env::args().skip(1);
-    let socket = args.next().expect("a socket");
-    let name = args.next().expect("a container");
-    let mut words: Vec<String> = args.collect();
-    let tty = words[0] == "-t";
-    if tty {
-        words.remove(0);
+use std::process::ExitCode;
+
+use thither_docker::{Container, Engine};
+use thither_place::interact::{Ending, Interact, interact, user_terminal};
+use thither_place::{Command, Error};
+
+fn main() -> ExitCode {
+    let mut words = std::env::args().skip(1).peekable();
+    let Some(name) = words.next() else { return ExitCode::from(125) };
+    let tty = words.next_if(|word| word == "-t").is_some();
+    match run(&name, tty, words) {
+        Ok(Ending::Exited(exit)) => ExitCode::from(exit.shell_code()),
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => ExitCode::from(error.shell_code()),
     }
-    let engine = Engine::new(format!("unix://{socket}"), Dial::Unix(socket.into()));
-    let container = Container::new(engine, name);
-    let mut command = Command::new(&words[0]).args(&words[1..]);
-    if words[0] == "shell" {
-        command = Command::login_shell();
-    }
-    if tty {
-        command = command.terminal(user_terminal().expect("a terminal"));
-    }
-    let ending = interact(&container, &command, &Interact::default());
-    match ending {
-        Ok(Ending::Exited(exit)) => std::process::ExitCode::from(exit.shell_code()),
-        other => panic!("{other:?}"),
+}
+
+fn run(name: &str, tty: bool, mut words: impl Iterator<Item = String>) -> Result<Ending, Error> {
+    let engine = Engine::from_env().map_err(|error| error.at("docker:", None))?;
+    let command = match words.next() {
+        Some(program) => Command::new(program).args(words),
+        None => Command::login_shell(),
     };
-    eprintln!("{ending:?}");
+    let command = match user_terminal() {
+        Some(size) if tty => command.terminal(size),
+        _ => command,
+    };
+    interact(&Container::new(engine, name), &command, &Interact::default())
 }

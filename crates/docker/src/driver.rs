@@ -15,7 +15,7 @@ pub(crate) enum Driver {
     /// Whoever polls this.
     Caller(Box<Relay>),
     /// A thread, since the caller reads and writes pipes and need not poll.
-    Thread(Thread),
+    Thread(Box<Thread>),
 }
 
 pub(crate) struct Thread {
@@ -23,16 +23,17 @@ pub(crate) struct Thread {
     done: OwnedFd,
     /// Readable when the thread is to end.
     stop: OwnedFd,
-    thread: Option<JoinHandle<(Relay, Result<(), Broken>)>>,
-    relay: Option<Relay>,
+    thread: Option<JoinHandle<(Box<Relay>, Result<(), Broken>)>>,
+    relay: Option<Box<Relay>>,
 }
 
 impl Driver {
     /// Moves on in a thread of its own.
-    pub(crate) fn in_thread(mut relay: Relay, target: Target) -> io::Result<Driver> {
+    pub(crate) fn in_thread(relay: Relay, target: Target) -> io::Result<Driver> {
         let (done, done_there) = io::pipe()?;
         let stop = eventfd(0, EventfdFlags::CLOEXEC)?;
         let stop_there = stop.try_clone()?;
+        let mut relay = Box::new(relay);
         let thread = std::thread::Builder::new().name("docker streams".into()).spawn(move || {
             let result = drive(&mut relay, &target, &stop_there);
             // The pipes end here, and not when somebody looks at the result.
@@ -40,7 +41,8 @@ impl Driver {
             drop(done_there);
             (relay, result)
         })?;
-        Ok(Driver::Thread(Thread { done: done.into(), stop, thread: Some(thread), relay: None }))
+        let thread = Thread { done: done.into(), stop, thread: Some(thread), relay: None };
+        Ok(Driver::Thread(Box::new(thread)))
     }
 
     pub(crate) fn step(&mut self) -> Result<Step, Broken> {

@@ -434,13 +434,13 @@ impl Relay {
             Frame::Raw => Some(0),
             Frame::Head { .. } => None,
         };
-        for of in 0..2 {
+        for (of, (out, slot)) in self.out.iter().zip(OUT).enumerate() {
             let wanted = match self.full && current == Some(of) {
                 true => EventFlags::OUT,
                 false => EventFlags::empty(),
             };
-            if let Some(out) = &self.out[of] {
-                self.watch.want(OUT[of], out, wanted)?;
+            if let Some(out) = out {
+                self.watch.want(slot, out, wanted)?;
             }
         }
         Ok(())

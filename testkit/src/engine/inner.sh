@@ -10,7 +10,11 @@ done
 # Only in a network namespace of its own is it down.
 ip link set lo up 2>/dev/null
 start() {
-    rm -f "$folder/ended" "$folder/pid"
+    # The containerd of a killed dockerd is being killed too, but the next one would take it for its own.
+    for process in /proc/[0-9]*; do
+        [ "$(cat "$process/comm" 2>/dev/null)" = containerd ] && kill -9 "${process#/proc/}" 2>/dev/null
+    done
+    rm -f "$folder/ended" "$folder/pid" "$folder/exec/containerd/containerd.pid"
     { "$@" </dev/null >>"$folder/log" 2>&1; echo $? >"$folder/ended"; } &
 }
 start "$@"

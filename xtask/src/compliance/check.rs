@@ -220,7 +220,7 @@ fn run_script(
 }
 
 /// The status of a script, or `None` if it had to be killed.
-fn wait(mut child: Child, patience: Duration, marker: &Marker) -> Option<ExitStatus> {
+pub(super) fn wait(mut child: Child, patience: Duration, marker: &Marker) -> Option<ExitStatus> {
     let (sender, receiver) = channel();
     let waiter = thread::spawn(move || sender.send(child.wait()));
     let ended = receiver.recv_timeout(patience).ok().and_then(|status| status.ok());

@@ -9,6 +9,7 @@ mod mounts;
 mod places;
 mod life;
 mod terminal;
+mod docker;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -39,6 +40,9 @@ const RESOLV_CONF: &str = "/etc/resolv.conf";
 
 /// Runs it.
 pub(crate) fn run(args: &[String]) -> Result<Verdict> {
+    if let Some(("docker", args)) = args.split_first().map(|(first, args)| (first.as_str(), args)) {
+        return docker::run(args);
+    }
     let mut args = args.to_vec();
     let tools: &[Tool] = match option(&mut args, "--against")?.as_deref() {
         Some("pychroot") => &[Tool::Pychroot],

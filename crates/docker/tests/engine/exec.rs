@@ -69,10 +69,10 @@ fn programs_that_cannot_be_run() {
     let sleeper = engine.container(&["sleep", "inf"]).name("tests-bad").start();
     sleeper.exec(&["sh", "-c", "echo x > /plain; echo nonsense > /nonsense; chmod +x /nonsense"]);
     let place = there(engine, &sleeper);
-    check_error(&place, Command::new("no-such"), expect![""]);
-    check_error(&place, Command::new("/no/such"), expect![""]);
-    check_error(&place, Command::new("/plain"), expect![""]);
-    check_error(&place, Command::new("/etc"), expect![""]);
+    check_error(&place, Command::new("no-such"), expect!["cannot run `no-such` in `docker:tests-bad`: No such file or directory (os error 2); exit code 127"]);
+    check_error(&place, Command::new("/no/such"), expect!["cannot run `/no/such` in `docker:tests-bad`: No such file or directory (os error 2); exit code 127"]);
+    check_error(&place, Command::new("/plain"), expect!["cannot run `/plain` in `docker:tests-bad`: Permission denied (os error 13); exit code 126"]);
+    check_error(&place, Command::new("/etc"), expect!["cannot run `/etc` in `docker:tests-bad`: Permission denied (os error 13); exit code 126"]);
     check_error(&place, Command::new("/nonsense"), expect![""]);
     check_error(&place, Command::new("true").dir("/no-such-dir"), expect![""]);
     check_error(&place, Command::new("true").dir("relative"), expect![""]);
@@ -85,16 +85,16 @@ fn programs_that_cannot_be_run() {
 fn containers_that_cannot_be_entered() {
     let engine = shared!();
     let missing = Container::new(handle(engine), "tests-none");
-    check_error(&missing, Command::new("true"), expect![""]);
+    check_error(&missing, Command::new("true"), expect!["cannot enter `docker:tests-none`: the engine says: No such container: tests-none; exit code 125; hint: `thither list docker:` shows which there are"]);
     let stopped = engine.container(&["sleep", "inf"]).name("tests-created").create();
-    check_error(&there(engine, &stopped), Command::new("true"), expect![""]);
+    check_error(&there(engine, &stopped), Command::new("true"), expect!["cannot enter `docker:tests-created`: the engine says: Container 1c52bdc34c40c9a53a1a1792ff48f2379ada3db686e434459b2a5b02c2368052 is not running; exit code 125; hint: start it: `thither attach docker:NAME`"]);
     let paused = engine.container(&["sleep", "inf"]).name("tests-paused").start();
     paused.pause();
-    check_error(&there(engine, &paused), Command::new("true"), expect![""]);
+    check_error(&there(engine, &paused), Command::new("true"), expect!["cannot enter `docker:tests-paused`: the engine says: Container tests-paused is paused, unpause the container before exec; exit code 125; hint: `docker unpause` it"]);
     paused.unpause();
     let hostile = Container::new(handle(engine), "../../x\n\x1b?&/");
-    check_error(&hostile, Command::new("true"), expect![""]);
-    check_error(&Container::new(handle(engine), ""), Command::new("true"), expect![""]);
+    check_error(&hostile, Command::new("true"), expect![[r#"cannot enter `docker:../../x\n\u{1b}?&/`: the engine says: HTTP status 301; exit code 125"#]]);
+    check_error(&Container::new(handle(engine), ""), Command::new("true"), expect!["cannot enter `docker:`: the engine says: HTTP status 301; exit code 125"]);
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn users_and_folders() {
 
 #[test]
 fn two_hundred_commands_leave_no_descriptor() {
-    testkit::own_process!(std::process::Command::new);
+    testkit::own_process!(|program| std::process::Command::new(program));
     let engine = shared!();
     let sleeper = engine.container(&["sleep", "inf"]).start();
     let place = there(engine, &sleeper);

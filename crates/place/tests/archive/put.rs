@@ -316,6 +316,18 @@ fn a_cut_stream_leaves_all_as_it_was() {
 }
 
 #[test]
+fn a_stream_cut_between_two_entries_over_there_leaves_all_as_it_was() {
+    let folder = made("mkdir -p d/r; echo old > d/r/a");
+    let before = untimed(&shown(folder.path()));
+    // As much as is sent at once: the tar over there sees an archive that just ends, and is content.
+    let parts = [directory(b"r/"), file(b"r/a", &vec![7; 256 * 1024 - 1024])];
+    let archive = Archive::from_tar(Cursor::new(parts.concat()), "r");
+    let error = ByCommand.put(archive, &folder.path().join("d")).unwrap_err();
+    assert!(said(&error).ends_with("the stream ended before the archive did"), "{}", said(&error));
+    assert_eq!(untimed(&shown(folder.path())), before);
+}
+
+#[test]
 fn who_watches_can_end_it() {
     for (way, place) in WAYS {
         let folder = made("mkdir d; head -c 3000000 /dev/zero > f");
@@ -346,7 +358,12 @@ fn a_panic_leaves_nothing() {
 
 #[test]
 fn the_umask_does_not_matter() {
-    testkit::own_process!(|program| std::process::Command::new(program));
+    // Root could write to what nobody may.
+    testkit::own_process!(|program| {
+        let mut command = std::process::Command::new(program);
+        testkit::as_user(&mut command);
+        command
+    });
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o777));
     let parts = [directory(b"r/"), directory(b"r/d"), file(b"r/d/f", b"x"), file(b"r/i/f", b"x")];
     let folder = testkit_folder();

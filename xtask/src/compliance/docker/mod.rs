@@ -1,0 +1,129 @@
+//! `cargo xtask compliance docker`: the same checks against dockerpty, the docker CLI and ours.
+//!
+//! They are what dockerpty's own scenarios are about, at real terminals, and what goes wrong for users of today's
+//! tools. Where a peer does otherwise, the table has the reason; another difference is a failure.
+
+mod check;
+mod tool;
+mod run;
+mod terminal;
+mod streams;
+mod faults;
+mod known;
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::thread;
+
+use self::check::{Check, matches};
+use self::tool::{ALL, Programs, Tool};
+use super::indented;
+use crate::{Result, Verdict, names, option, peers};
+
+/// How many are run at a time: each mostly waits for the engine.
+const AT_A_TIME: usize = 6;
+
+/// Runs it.
+pub(crate) fn run(args: &[String]) -> Result<Verdict> {
+    let mut args = args.to_vec();
+    let tools: &[Tool] = match option(&mut args, "--against")?.as_deref() {
+        Some("thither") => &[Tool::Thither],
+        Some("docker") => &[Tool::Docker],
+        Some("dockerpty") => &[Tool::Dockerpty],
+        None | Some("all") => &ALL,
+        Some(other) => {
+            return Err(format!("--against needs thither, docker, dockerpty or all: {other}"));
+        }
+    };
+    let wanted = names(args)?;
+    peers::prepare(peers::FOR_DOCKER_COMPLIANCE)?;
+    let engine = tool::engine()?;
+    println!("Docker Engine {}", engine.get("/version")["Version"]);
+    let programs = tools.iter().map(|&tool| Programs::new(tool)).collect::<Result<Vec<_>>>()?;
+    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|part| name.contains(part));
+    let todo: Vec<Check> = checks().filter(|check| is_wanted(check.name)).collect();
+    let mut tally = Tally::default();
+    for (check, seen) in todo.iter().zip(run_all(&todo, &programs)) {
+        tally.one(check, &seen?);
+    }
+    let Tally { same, different, unexpected } = tally;
+    println!("{same} the same, {different} different with a reason, {unexpected} unexpected");
+    match same + different + unexpected {
+        0 => Err("no check has such a name".into()),
+        _ => Ok(if unexpected == 0 { Verdict::Good } else { Verdict::Bad }),
+    }
+}
+
+fn checks() -> impl Iterator<Item = Check> {
+    let all = [terminal::CHECKS, streams::CHECKS, faults::CHECKS, known::CHECKS];
+    all.into_iter().flatten().copied()
+}
+
+/// What each tool says to a check.
+type Seen = Vec<(Tool, String)>;
+
+/// Runs the checks, several at a time, since each has its own container.
+fn run_all(todo: &[Check], programs: &[Programs]) -> Vec<Result<Seen>> {
+    let next = AtomicUsize::new(0);
+    let jobs: Vec<(&Check, &Programs)> =
+        todo.iter().flat_map(|check| programs.iter().map(move |one| (check, one))).collect();
+    let all: Vec<OnceLock<Result<String>>> = jobs.iter().map(|_| OnceLock::new()).collect();
+    let work = || {
+        while let Some(index) = Some(next.fetch_add(1, Relaxed)).filter(|&index| index < jobs.len())
+        {
+            let (check, programs) = jobs[index];
+            // Nobody else has this index.
+            let _ = all[index].set(run::run(check, programs));
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..AT_A_TIME {
+            scope.spawn(work);
+        }
+    });
+    let mut seen = all.into_iter().filter_map(OnceLock::into_inner);
+    let one = |_| programs.iter().zip(&mut seen).map(|(one, seen)| Ok((one.tool, seen?))).collect();
+    todo.iter().map(one).collect()
+}
+
+/// How the checks went.
+#[derive(Default)]
+struct Tally {
+    same: u32,
+    different: u32,
+    unexpected: u32,
+}
+
+impl Tally {
+    /// Prints the lines of a check.
+    fn one(&mut self, check: &Check, seen: &[(Tool, String)]) {
+        let name = check.name;
+        let wrong: Vec<String> = seen
+            .iter()
+            .map(|(tool, seen)| (tool, check.expected(*tool), seen))
+            .filter(|(_, expected, seen)| !matches(expected, seen))
+            .map(|(tool, expected, seen)| {
+                format!("{tool:?} was to say\n{expected}but says\n{seen}")
+            })
+            .collect();
+        if !wrong.is_empty() {
+            self.unexpected += 1;
+            println!("{name}: UNEXPECTED\n{}", indented(&wrong.join("")));
+            return;
+        }
+        let differences: Vec<_> = seen
+            .iter()
+            .filter_map(|(tool, seen)| Some((tool, seen, check.difference(*tool)?.why)))
+            .collect();
+        if differences.is_empty() {
+            self.same += 1;
+            println!("{name}: the same");
+            return;
+        }
+        self.different += 1;
+        println!("{name}: DIFFERENT");
+        for (tool, seen, why) in differences {
+            println!("      {tool:?}: {why}\n{}", indented(seen));
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! A container with a terminal, and commands at a terminal in one.
+
+use super::check::Step::{Inside, Raw, Resize, Show, Type};
+use super::check::{Check, How, IDLE, Main, main};
+
+/// Asks for a line, and waits until the size is another than it was.
+const RESIZED: Main = main(
+    "old=$(stty size); echo ready; while [ \"$(stty size)\" = \"$old\" ]; do sleep 0.02; done; stty size",
+)
+.tty();
+
+pub(super) const CHECKS: &[Check] = &[
+    Check::new(
+        "start, terminal: output",
+        main("echo out").tty(),
+        How::Typed(&[("start", &[])]),
+        "| out\ncontainer: exit 0\n",
+    ),
+    Check::new(
+        "exec, terminal: output",
+        IDLE,
+        How::Typed(&[("exec-t echo out", &[])]),
+        "| out\n",
+    ),
+    Check::new(
+        "start, terminal: errors",
+        main("echo err >&2").tty(),
+        How::Typed(&[("start", &[])]),
+        "| err\ncontainer: exit 0\n",
+    ),
+    Check::new(
+        "exec, terminal: errors",
+        IDLE,
+        How::Typed(&[("exec-t sh -c 'echo err >&2'", &[])]),
+        "| err\n",
+    ),
+    Check::new(
+        "start, terminal: mixed",
+        main("echo out; echo err >&2; echo out again").tty(),
+        How::Typed(&[("start", &[])]),
+        "| out\n| err\n| out again\ncontainer: exit 0\n",
+    ),
+    Check::new(
+        "exec, terminal: mixed",
+        IDLE,
+        How::Typed(&[("exec-t sh -c 'echo out; echo err >&2; echo out again'", &[])]),
+        "| out\n| err\n| out again\n",
+    ),
+    Check::new(
+        "start, terminal: input",
+        main("echo ready; read -r x; echo got $x").tty(),
+        How::Typed(&[("start", &[Show("ready"), Raw, Type("abc\r")])]),
+        "| ready\n| abc\n| got abc\ncontainer: exit 0\n",
+    ),
+    Check::new(
+        "exec, terminal: input",
+        IDLE,
+        How::Typed(&[(
+            "exec-t sh -c 'echo ready; read -r x; echo got $x'",
+            &[Show("ready"), Raw, Type("abc\r")],
+        )]),
+        "| ready\n| abc\n| got abc\n",
+    ),
+    Check::new(
+        "start, terminal: end of input",
+        main("echo ready; cat; echo end").tty(),
+        How::Typed(&[("start", &[Show("ready"), Raw, Type("abc\r"), Show("abc\r\nabc"), Type("\x04")])]),
+        "| ready\n| abc\n| abc\n| end\ncontainer: exit 0\n",
+    ),
+    Check::new(
+        "exec, terminal: end of input",
+        IDLE,
+        How::Typed(&[(
+            "exec-t sh -c 'echo ready; cat; echo end'",
+            &[Show("ready"), Raw, Type("abc\r"), Show("abc\r\nabc"), Type("\x04")],
+        )]),
+        "| ready\n| abc\n| abc\n| end\n",
+    ),
+    Check::new(
+        "start, terminal: ^C",
+        main("trap 'echo told; exit 4' INT; echo ready; while :; do sleep 0.02; done").tty(),
+        How::Typed(&[("start", &[Show("ready"), Raw, Type("\x03")])]),
+        "| ready\n| ^Ctold\nexit 4\ncontainer: exit 4\n",
+    )
+    .dockerpty("| ready\n| ^Ctold\ncontainer: exit 4\n", "it knows no exit codes"),
+    Check::new(
+        "exec, terminal: ^C",
+        IDLE,
+        How::Typed(&[(
+            "exec-t sh -c 'trap \"echo told; exit 4\" INT; echo ready; while :; do sleep 0.02; done'",
+            &[Show("ready"), Raw, Type("\x03")],
+        )]),
+        "| ready\n| ^Ctold\nexit 4\n",
+    )
+    .dockerpty("| ready\n| ^Ctold\n", "it knows no exit codes"),
+    Check::new(
+        "start, terminal: size of 20",
+        main("stty size").tty(),
+        How::Counted(20, "run-t stty size", "24 80\r\n"),
+        "20 of 20\ncontainer: created\n",
+    )
+    .docker("# of 20\ncontainer: created\n", "the program may look before the size has come")
+    .dockerpty("# of 20\ncontainer: created\n", "the program may look before the size has come"),
+    Check::new(
+        "exec, terminal: size of 20",
+        IDLE,
+        How::Counted(20, "exec-t stty size", "24 80\r\n"),
+        "20 of 20\n",
+    )
+    .docker("# of 20\n", "the program may look before the size has come")
+    .dockerpty("# of 20\n", "the program may look before the size has come"),
+    Check::new(
+        "start, terminal: resize",
+        main(
+            "echo ready; until [ \"$(stty size)\" = '30 100' ]; do sleep 0.02; done; echo resized",
+        )
+        .tty(),
+        How::Typed(&[("start", &[Show("ready"), Raw, Resize(100, 30)])]),
+        "| ready\n| resized\ncontainer: exit 0\n",
+    ),
+    Check::new(
+        "exec, terminal: resize",
+        IDLE,
+        How::Typed(&[(
+            "exec-t sh -c 'echo ready; until [ \"$(stty size)\" = \"30 100\" ]; do sleep 0.02; done; echo resized'",
+            &[Show("ready"), Raw, Resize(100, 30)],
+        )]),
+        "| ready\n| resized\n",
+    ),
+    Check::new(
+        "start, terminal: frantic resize",
+        main(
+            "echo ready; until [ \"$(stty size)\" = '33 111' ]; do sleep 0.02; done; echo resized",
+        )
+        .tty(),
+        How::Typed(&[("start", FRANTIC)]),
+        "| ready\n| resized\ncontainer: exit 0\n",
+    ),
+    Check::new(
+        "exec, terminal: frantic resize",
+        IDLE,
+        How::Typed(&[(
+            "exec-t sh -c 'echo ready; until [ \"$(stty size)\" = \"33 111\" ]; do sleep 0.02; done; echo resized'",
+            FRANTIC,
+        )]),
+        "| ready\n| resized\n",
+    ),
+    Check::new(
+        "start, terminal: exit",
+        main("echo out; exit 7").tty(),
+        How::Typed(&[("start", &[])]),
+        "| out\nexit 7\ncontainer: exit 7\n",
+    )
+    .dockerpty("| out\ncontainer: exit 7\n", "it knows no exit codes"),
+    Check::new(
+        "exec, terminal: exit",
+        IDLE,
+        How::Typed(&[("exec-t sh -c 'echo out; exit 7'", &[])]),
+        "| out\nexit 7\n",
+    )
+    .dockerpty("| out\n", "it knows no exit codes"),
+    Check::new(
+        "start, terminal: detach",
+        main("echo ready; while :; do sleep 1; done").tty(),
+        How::Typed(&[("start", &[Show("ready"), Raw, Type("\x10\x11")])]),
+        "| ready\n| ?\ncontainer: running\n",
+    ),
+    Check::new(
+        "start, terminal: detach with another pause",
+        main("echo ready; while :; do sleep 1; done").tty(),
+        How::Typed(&[("start", &[Show("ready"), Raw, Type("\x10"), Inside("true"), Type("\x11")])]),
+        "| ready\n| ?\ncontainer: running\n",
+    ),
+    Check::new(
+        "exec, terminal: detach",
+        IDLE,
+        How::Typed(&[("exec-t sh -c 'echo ready; while :; do sleep 1; done'", &[Show("ready"), Raw, Type("\x10\x11")])]),
+        "| ready\n| ?\nleft inside: 2\n",
+    ),
+    Check::new(
+        "start, terminal: detach, reattach",
+        main("echo ready; read -r x; echo got $x").tty(),
+        How::Typed(&[
+            ("start", &[Show("ready"), Raw, Type("\x10\x11")]),
+            ("attach", &[Raw, Type("abc\r")]),
+        ]),
+        "| ready\n| ?\n| abc\n| got abc\ncontainer: exit 0\n",
+    ),
+    Check::new(
+        "start, terminal: started before",
+        main("read -r x; echo got $x").tty().started(),
+        How::Typed(&[("attach", &[Raw, Type("abc\r")])]),
+        "| abc\n| got abc\ncontainer: exit 0\n",
+    ),
+    Check::new(
+        "start, terminal: what was printed before",
+        main("echo before; read -r x; echo got $x").tty().started(),
+        How::Typed(&[("attach-logs", &[Raw, Show("before"), Type("abc\r")])]),
+        "| before\n| abc\n| got abc\ncontainer: exit 0\n",
+    ),
+    Check::new(
+        "start, terminal: logging disabled",
+        main("echo ready; read -r x; echo got $x").tty().without_logging(),
+        How::Typed(&[("start", &[Show("ready"), Raw, Type("abc\r")])]),
+        "| ready\n| abc\n| got abc\ncontainer: exit 0\n",
+    ),
+    Check::new(
+        "start, terminal: resize before it is started",
+        RESIZED,
+        How::Typed(&[("start", &[Show("ready"), Raw, Resize(132, 50)])]),
+        "| ready\n| 50 132\ncontainer: exit 0\n",
+    ),
+    Check::new(
+        "start, terminal: race of ten",
+        IDLE,
+        How::Counted(10, "run-t echo out", "out\r\n"),
+        "10 of 10\n",
+    ),
+    Check::new(
+        "exec, terminal: race of ten",
+        IDLE,
+        How::Counted(10, "exec-t echo out", "out\r\n"),
+        "10 of 10\n",
+    ),
+];
+
+const FRANTIC: &[super::check::Step] = &[
+    Show("ready"),
+    Raw,
+    Resize(40, 10),
+    Resize(41, 11),
+    Resize(42, 12),
+    Resize(200, 90),
+    Resize(43, 13),
+    Resize(44, 14),
+    Resize(1, 1),
+    Resize(45, 15),
+    Resize(300, 200),
+    Resize(46, 16),
+    Resize(47, 17),
+    Resize(111, 33),
+];
