@@ -9,6 +9,7 @@ mod bench;
 mod cargo;
 mod compliance;
 mod dockerpty;
+mod dockerpty;
 mod engine;
 mod fuzz;
 mod peers;
@@ -42,7 +43,7 @@ usage: cargo xtask COMMAND
       Run the fuzz targets, N seconds each (60). A crash fails and leaves its input under fuzz/artifacts.
   bench [--runs N] [--check] [NAME...]
       Measure the release binary side by side with its peers, N runs each (60): chroot-root, chroot-user,
-      local, memory. --check fails when a target is missed or its peer did not run.
+      call, local, memory, docker-exec, docker-stdout, docker-terminal, docker-memory, docker-cp. --check fails when a target is missed or its peer did not run.
 ";
 
 fn main() -> ExitCode {

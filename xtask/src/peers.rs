@@ -26,8 +26,11 @@ const BUSYBOX: Peer = peer(&["busybox", "--list"], "busybox", "tests inside anot
 
 const TMUX: Peer = peer(&["tmux", "-V"], "tmux", "tests in a whole terminal");
 
-const VENV: Peer =
-    peer(&[PYTHON, "-c", "import ensurepip, venv"], "python3-venv", "the comparisons with Python programs");
+const VENV: Peer = peer(
+    &[PYTHON, "-c", "import ensurepip, venv"],
+    "python3-venv",
+    "the comparisons with Python programs",
+);
 
 const IPROUTE: Peer = peer(&["ip", "-V"], "iproute2", "the comparison with pychroot");
 
@@ -63,8 +66,12 @@ pub(crate) const FOR_FUZZ: &[Peer] =
 pub(crate) const PYTHON: &str = "/usr/bin/python3";
 
 /// What the benchmarks need.
-pub(crate) const FOR_BENCH: &[Peer] =
-    &[BUSYBOX, peer(&["bwrap", "--version"], "bubblewrap", "the comparison with bwrap"), VENV];
+pub(crate) const FOR_BENCH: &[Peer] = &[
+    BUSYBOX,
+    peer(&["bwrap", "--version"], "bubblewrap", "the comparison with bwrap"),
+    VENV,
+    DOCKER,
+];
 
 impl Peer {
     fn is_missing(&self) -> bool {

@@ -223,15 +223,15 @@ impl Container {
             });
         }
         let container = Container { name: inspected.id.clone(), ..self.clone() };
-        container.join(attach, &inspected, WaitFor::NextExit, !state.running)
+        container.join(attach, &inspected, false, !state.running)
     }
 
-    /// Attaches to a container of this id that was inspected.
+    /// Attaches to a container of this id that was inspected; `vanishes` says whether it goes with its main process.
     pub(crate) fn join(
         &self,
         attach: &Attach,
         inspected: &Inspected,
-        until: WaitFor,
+        vanishes: bool,
         start: bool,
     ) -> thither_place::Result<Process> {
         let cancel = attach.cancel.as_ref().map(|cancel| cancel.as_fd());
@@ -255,7 +255,7 @@ impl Container {
         let mut wanted = std::array::from_fn(|i| ours[i] && theirs[i]);
         wanted[0] &= config.open_stdin && !attach.no_stdin;
 
-        let ask = |engine| Waiting::new(engine, &self.name, until, cancel).map_err(failed);
+        let ask = |engine| Waiting::new(engine, &self.name, WaitFor::NextExit, cancel).map_err(failed);
         let early = self.engine.version_or(cancel).map_err(failed)?
             >= crate::engine::ApiVersion::WAIT_CONDITION;
         let mut waiting = (early || !start).then(|| ask(&self.engine)).transpose()?;
@@ -267,10 +267,12 @@ impl Container {
             waiting = Some(ask(&self.engine)?);
         }
         let target = self.target();
+        let what =
+            What { program: "the main process".into(), has_terminal: config.tty, vanishes };
         let process = match (size, plumbing) {
             (Some(size), _) => {
                 self.fit(size, start, cancel);
-                terminal_process(&self.place, target, socket, waiting, "the main process")
+                terminal_process(&self.place, target, socket, waiting, what)
             }
             (None, None) => unreachable!("without a terminal there are streams"),
             (None, Some(mut plumbing)) => {
@@ -281,10 +283,6 @@ impl Container {
                 let joined = plumbing.join(socket, format, target.clone(), |relay| relay);
                 joined.and_then(|(driver, ends)| {
                     let streams = control::Streams::Relay(driver);
-                    let what = What {
-                        program: "the main process".into(),
-                        has_terminal: config.tty,
-                    };
                     let held = Held::new(self.place.clone(), target, streams, waiting, what)?;
                     Ok(ends.attach(Process::new(Box::new(held))))
                 })

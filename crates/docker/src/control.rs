@@ -11,7 +11,7 @@ use crate::driver::Driver;
 use crate::engine::{Answer, Pending};
 use crate::error::Error;
 use crate::relay::{Broken, Step};
-use crate::target::{self, Target, Waiting};
+use crate::target::{self, Target, WaitFor, Waiting};
 use crate::watch::Watch;
 
 /// What is typed to end the input of a terminal: VEOF of its default modes.
@@ -33,6 +33,8 @@ pub(crate) struct Held {
     /// Of an exec whose streams have ended before it.
     ends: Option<Answer>,
     exit: Option<Exit>,
+    /// Whether a container that vanishes has.
+    gone: bool,
     /// The new size on its way, and the one after.
     resizing: Option<Pending>,
     next_size: Option<WindowSize>,
@@ -46,6 +48,8 @@ pub(crate) struct What {
     /// The program, for errors.
     pub(crate) program: String,
     pub(crate) has_terminal: bool,
+    /// Whether the container goes with its main process.
+    pub(crate) vanishes: bool,
 }
 
 /// Who moves the streams.
@@ -80,6 +84,7 @@ impl Held {
             waiting,
             ends: None,
             exit: None,
+            gone: !what.vanishes,
             resizing: None,
             next_size: None,
             watch,
@@ -152,6 +157,44 @@ impl Held {
             }
             Broken::Input(source) => There::Terminal { action: "read standard input", source },
         }
+    }
+
+    /// What a wait has come to. A container that vanishes is waited for once more, until it is gone: not all engines know
+    /// its code then (Podman).
+    fn container_end(&mut self) -> thither_place::Result<()> {
+        let action = "wait for the container";
+        let Some(waiting) = self.waiting.take() else { return Ok(()) };
+        let unwatched = self.watch.want(END, &waiting, EventFlags::empty());
+        unwatched.map_err(|error| self.failed(Held::here(error), action))?;
+        let exit = waiting.exit();
+        match (self.exit, self.what.vanishes) {
+            // It is gone, whatever the answer says of its code.
+            (Some(_), _) => {
+                self.gone = true;
+                return exit.map(drop).or_else(|error| match error.is_not_found() {
+                    true => Ok(()),
+                    false => Err(self.failed(error, action)),
+                });
+            }
+            (None, vanishes) => {
+                self.exit = Some(exit.map_err(|error| self.failed(error, action))?);
+                self.gone = !vanishes;
+            }
+        }
+        if self.gone {
+            return Ok(());
+        }
+        let Target::Container { engine, id } = &self.target else { return Ok(()) };
+        match Waiting::new(engine, id, WaitFor::Removed, None) {
+            Ok(waiting) => {
+                let watched = self.watch.want(END, &waiting, EventFlags::IN);
+                watched.map_err(|error| self.failed(Held::here(error), action))?;
+                self.waiting = Some(waiting);
+            }
+            Err(error) if error.is_not_found() => self.gone = true,
+            Err(error) => return Err(self.failed(error, action)),
+        }
+        Ok(())
     }
 
     /// The end of an exec whose streams have ended.
@@ -263,7 +306,7 @@ impl Control for Held {
     }
 
     fn event(&mut self) -> thither_place::Result<Option<Event>> {
-        if let Some(exit) = self.exit.filter(|_| self.streams_ended) {
+        if let Some(exit) = self.exit.filter(|_| self.streams_ended && self.gone) {
             return Ok(Some(Event::Exited(exit)));
         }
         let ready = self.watch.ready();
@@ -275,13 +318,7 @@ impl Control for Held {
         let end = !ready[END].is_empty();
         match &self.target {
             Target::Container { .. } if end => {
-                if let Some(waiting) = self.waiting.take() {
-                    let unwatched = self.watch.want(END, &waiting, EventFlags::empty());
-                    unwatched.map_err(|e| self.failed(Held::here(e), "wait for the container"))?;
-                    let exit = waiting.exit();
-                    self.exit =
-                        Some(exit.map_err(|e| self.failed(e, "wait for the container"))?);
-                }
+                self.container_end()?;
             }
             Target::Container { .. } => {}
             Target::Exec { .. } if self.streams_ended && self.exit.is_none() => {
@@ -289,7 +326,7 @@ impl Control for Held {
             }
             Target::Exec { .. } => {}
         }
-        Ok(self.exit.filter(|_| self.streams_ended).map(Event::Exited))
+        Ok(self.exit.filter(|_| self.streams_ended && self.gone).map(Event::Exited))
     }
 
     fn end_input(&mut self, _: Option<BorrowedFd<'_>>) -> thither_place::Result<()> {

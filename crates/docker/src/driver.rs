@@ -23,9 +23,12 @@ pub(crate) struct Thread {
     done: OwnedFd,
     /// Readable when the thread is to end.
     stop: OwnedFd,
-    thread: Option<JoinHandle<(Box<Relay>, Result<(), Broken>)>>,
+    thread: Option<JoinHandle<Driven>>,
     relay: Option<Box<Relay>>,
 }
+
+/// What a thread gives back: the relay, and how it ended.
+type Driven = (Box<Relay>, Result<(), Broken>);
 
 impl Driver {
     /// Moves on in a thread of its own.

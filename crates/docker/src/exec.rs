@@ -170,7 +170,7 @@ impl Start<'_> {
         let exec = self.create(false, plumbing.wanted(), false)?;
         let socket = self.hijack(&exec, false, None)?;
         let target = self.target(&exec);
-        let what = What { program: self.program(), has_terminal: false };
+        let what = What { program: self.program(), has_terminal: false, vanishes: false };
         plumbing
             .join(socket, Format::Frames, target.clone(), Relay::expect_refusal)
             .and_then(|(driver, attach)| {
@@ -189,7 +189,8 @@ impl Start<'_> {
         if exec.held {
             self.let_loose(&target, &exec.id, &socket, size)?;
         }
-        terminal_process(self.place(), target, socket, None, &self.program())
+        let what = What { program: self.program(), has_terminal: true, vanishes: false };
+        terminal_process(self.place(), target, socket, None, what)
             .map(|process| of_container(process, true))
             .map_err(|source| self.here("join the command's terminal", source))
     }
@@ -319,10 +320,9 @@ pub(crate) fn terminal_process(
     target: Target,
     socket: OwnedFd,
     waiting: Option<target::Waiting>,
-    program: &str,
+    what: What,
 ) -> io::Result<Process> {
     let ours = control::Streams::Terminal(socket.try_clone()?);
-    let what = What { program: program.to_owned(), has_terminal: true };
     let held = Held::new(place.to_owned(), target, ours, waiting, what)?;
     let mut process = Process::new(Box::new(held));
     process.terminal = Some(socket);

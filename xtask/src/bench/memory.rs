@@ -7,38 +7,49 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use crate::Result;
 
 /// The peak resident sets in KiB (`VmHWM` of proc_pid_status(5)) of the process that `tool` starts and of those of its
 /// descendants that run the same executable, at a moment when the command inside runs.
 pub(super) fn peaks(tool: &[String]) -> Result<Vec<u64>> {
-    let failed = |error: std::io::Error| format!("{}: {error}", tool[0]);
     let mut command = Command::new(&tool[0]);
     command.args(&tool[1..]).args(["/bin/sh", "-c", "echo ready; read end"]);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut child = command.spawn().map_err(failed)?;
-    let mut line = String::new();
-    let stdout = child.stdout.take();
-    stdout.map(|stdout| BufReader::new(stdout).read_line(&mut line)).transpose().map_err(failed)?;
-    let peaks = peaks_of(&child);
-    // The end of its input ends the command.
-    drop(child.stdin.take());
-    child.wait().map_err(failed)?;
-    match line.as_str() {
-        "ready\n" => Ok(peaks),
-        _ => Err(format!("{} does not run a command", tool.join(" "))),
-    }
+    command.stdin(Stdio::piped());
+    // The end of its input, when it is waited for, ends the command.
+    peaks_when_ready(command, || {})
 }
 
-fn peaks_of(child: &Child) -> Vec<u64> {
+/// The same of a whole command line, at the moment when the command inside has printed a line "ready". `release` then
+/// lets it end.
+pub(super) fn peaks_when_ready(mut tool: Command, release: impl FnOnce()) -> Result<Vec<u64>> {
+    let name = tool.get_program().to_string_lossy().into_owned();
+    let failed = |error: std::io::Error| format!("{name}: {error}");
+    let mut child = tool.stdout(Stdio::piped()).spawn().map_err(failed)?;
+    let mut stdout = BufReader::new(child.stdout.take().ok_or("no output")?);
+    let mut line = Vec::new();
+    while line != b"ready\n" {
+        line.clear();
+        if stdout.read_until(b'\n', &mut line).map_err(failed)? == 0 {
+            let status = child.wait().map_err(failed)?;
+            return Err(format!("{name} does not run a command: {status}"));
+        }
+    }
+    let peaks = peaks_of(child.id());
+    release();
+    child.wait().map_err(failed)?;
+    Ok(peaks)
+}
+
+/// Of a process and its descendants that run the same executable.
+pub(super) fn peaks_of(tool: u32) -> Vec<u64> {
     let executable = |pid: u32| fs::read_link(format!("/proc/{pid}/exe")).ok();
-    let ours = executable(child.id());
+    let ours = executable(tool);
     let parents = parents();
     let is_descendant = |mut pid: u32| {
         while let Some(&parent) = parents.get(&pid) {
-            if pid == child.id() {
+            if pid == tool {
                 return true;
             }
             pid = parent;

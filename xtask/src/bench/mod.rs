@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: the release binary side by side with its peers, in one run.
 
+mod docker;
 mod measure;
 mod memory;
 
@@ -61,8 +62,9 @@ pub(crate) fn run(args: &[String]) -> Result<Verdict> {
     let runs = number(&mut args, "--runs")?.unwrap_or(60);
     let check = flag(&mut args, "--check");
     let wanted = names(args)?;
-    if let Some(unknown) = wanted.iter().find(|name| !GROUPS.contains(&name.as_str())) {
-        return Err(format!("there is no benchmark `{unknown}`, only {}", GROUPS.join(", ")));
+    let groups = [&GROUPS[..], &docker::GROUPS].concat();
+    if let Some(unknown) = wanted.iter().find(|name| !groups.contains(&name.as_str())) {
+        return Err(format!("there is no benchmark `{unknown}`, only {}", groups.join(", ")));
     }
     let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|other| other == name);
     peers::prepare(peers::FOR_BENCH)?;
@@ -98,6 +100,8 @@ pub(crate) fn run(args: &[String]) -> Result<Verdict> {
     if is_wanted("memory") {
         bench.memory()?;
     }
+    let docker = docker::bench(bench.ours.path(), runs, is_wanted);
+    bench.missed.extend(docker);
     for miss in &bench.missed {
         println!("MISSED: {miss}");
     }

@@ -20,7 +20,6 @@ use crate::exec::{DIR_NOT_UTF8, environment, mark};
 use crate::model::{self, Config, Inspected, Made, State};
 use crate::settings::ConfigFile;
 use crate::shim;
-use crate::target::WaitFor;
 
 pub use self::publish::{BadPublish, Publish};
 pub use self::pull::Progress;
@@ -305,8 +304,8 @@ impl Image {
             cancel: command.cancel.clone(),
             ..Attach::default()
         };
-        let until = if self.options.keep { WaitFor::NextExit } else { WaitFor::Removed };
-        let mut process = container.join(&attach, &inspected, until, true).map_err(|error| {
+        let vanishes = !self.options.keep;
+        let mut process = container.join(&attach, &inspected, vanishes, true).map_err(|error| {
             self.of_command(error, command)
         })?;
         if hold && let Some(terminal) = &process.terminal {

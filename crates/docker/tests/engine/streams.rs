@@ -167,11 +167,11 @@ fn a_reader_that_goes_ends_the_writer() {
     let place = there(engine, &sleeper);
     for own in [true, false] {
         let (process, mut ends) = start(&place, Command::new("yes"), own);
-        let mut some = [0; 2];
-        ends.stdout.read_exact(&mut some).unwrap();
-        drop(ends);
+        // Its input is left open: only what goes out may end it.
+        let reader = thread::spawn(move || ends.stdout.read_exact(&mut [0; 2]).map(|()| ends.stdin));
         // 128 + SIGPIPE, as of a local command.
         assert_eq!(wait(process).unwrap(), Exit::Code(141));
+        drop(reader.join().unwrap().unwrap());
     }
 }
 

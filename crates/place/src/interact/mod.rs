@@ -201,7 +201,7 @@ impl Farewell {
         let hung_up = signal == libc::SIGHUP;
         let (told, patience) = match self.kind {
             WhenToldToEnd::End => (true, patience),
-            WhenToldToEnd::PassOn if !hung_up => (true, patience),
+            WhenToldToEnd::PassOn if !hung_up => (true, GRACE),
             WhenToldToEnd::PassOn | WhenToldToEnd::LetGo => (false, Duration::ZERO),
         };
         if told {
