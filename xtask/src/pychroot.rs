@@ -45,7 +45,6 @@ fn works(pychroot: &Path) -> bool {
 }
 
 /// Runs a command, whose last words are the error.
-pub(crate) /// Runs a command, and says in a line why it failed.
 pub(crate) fn say_failure(command: &mut Command) -> Result<()> {
     let output = command.stdin(Stdio::null()).output();
     let output = output.map_err(|error| format!("{:?}: {error}", command.get_program()))?;

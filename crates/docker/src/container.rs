@@ -7,7 +7,8 @@ use std::sync::Arc;
 use thither_place::{Error as There, Exit, Process, Stream, Streams, WindowSize};
 
 use crate::control::{self, Held, What};
-use crate::engine::{Call, Engine, encoded};
+use crate::call::{Call, encoded};
+use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::exec::{of_container, terminal_process};
 use crate::model::Inspected;
@@ -116,7 +117,21 @@ impl Container {
     }
 
     pub(crate) fn inspect(&self, cancel: Option<BorrowedFd<'_>>) -> Result<Inspected> {
+        self.check_name()?;
         self.engine.call(&Call::get(self.path("/json")).cancel(cancel))
+    }
+
+    /// No engine has containers of other names, and paths would be made of them.
+    pub(crate) fn check_name(&self) -> Result<()> {
+        let mut bytes = self.name.bytes();
+        let begins = bytes.next().is_some_and(|byte| byte.is_ascii_alphanumeric());
+        match begins && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte)) {
+            true => Ok(()),
+            false => {
+                let message = format!("No such container: {}", self.name);
+                Err(Error::Refused { status: 404, message })
+            }
+        }
     }
 
     /// Whether it runs.

@@ -8,7 +8,7 @@ use thither_place::{Control, Event, Exit, WindowSize};
 use thither_term::Interest;
 
 use crate::driver::Driver;
-use crate::engine::{Answer, Pending};
+use crate::answer::{Answer, Pending};
 use crate::error::Error;
 use crate::relay::{Broken, Step};
 use crate::target::{self, Target, WaitFor, Waiting};

@@ -2,13 +2,14 @@
 //!
 //! <https://docs.docker.com/reference/api/engine/> describes the API; Podman serves the same on its own socket.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::answer::Pending;
+use crate::call::Call;
 use crate::dial::Dial;
 use crate::error::{Error, Result};
 use crate::http::{Body, Connection, Head, Patience, Request, Trouble};
@@ -18,7 +19,7 @@ const NEWEST: ApiVersion = ApiVersion(1, 47);
 /// The oldest one: Docker 1.12 of 2016.
 const OLDEST: ApiVersion = ApiVersion(1, 24);
 /// The longest answer that is read into memory, in bytes.
-const MAX_ANSWER: usize = 32 * 1024 * 1024;
+pub(crate) const MAX_ANSWER: usize = 32 * 1024 * 1024;
 /// The longest complaint that is read, in bytes.
 const MAX_COMPLAINT: usize = 64 * 1024;
 /// How long an engine may take for an answer, unless told otherwise.
@@ -337,157 +338,3 @@ const NOTHING: Request<'_> = Request {
     upgrade: false,
     chunked: false,
 };
-
-/// A call of the API.
-#[derive(Debug)]
-pub(crate) struct Call<'a> {
-    method: &'static str,
-    /// Path and query without the version.
-    target: String,
-    body: Option<Vec<u8>>,
-    headers: Vec<(String, String)>,
-    limit: Option<Duration>,
-    cancel: Option<BorrowedFd<'a>>,
-}
-
-impl<'a> Call<'a> {
-    fn new(method: &'static str, path: impl Into<String>) -> Call<'a> {
-        Call { method, target: path.into(), body: None, headers: Vec::new(), limit: None, cancel: None }
-    }
-
-    pub(crate) fn get(path: impl Into<String>) -> Call<'a> {
-        Call::new("GET", path)
-    }
-
-    pub(crate) fn head(path: impl Into<String>) -> Call<'a> {
-        Call::new("HEAD", path)
-    }
-
-    pub(crate) fn post(path: impl Into<String>) -> Call<'a> {
-        Call::new("POST", path)
-    }
-
-    pub(crate) fn put(path: impl Into<String>) -> Call<'a> {
-        Call::new("PUT", path)
-    }
-
-    pub(crate) fn delete(path: impl Into<String>) -> Call<'a> {
-        Call::new("DELETE", path)
-    }
-
-    /// Adds a parameter to the query, its value percent-encoded.
-    pub(crate) fn query(mut self, name: &str, value: impl AsRef<[u8]>) -> Call<'a> {
-        self.target.push(if self.target.contains('?') { '&' } else { '?' });
-        self.target += &format!("{name}={}", encoded(value));
-        self
-    }
-
-    pub(crate) fn body(mut self, body: &impl Serialize) -> Call<'a> {
-        // What we send are maps with keys of text, so it cannot fail.
-        self.body = serde_json::to_vec(body).ok();
-        self
-    }
-
-    pub(crate) fn header(mut self, name: &str, value: &str) -> Call<'a> {
-        if crate::http::is_field_value(value) {
-            self.headers.push((name.to_owned(), value.to_owned()));
-        }
-        self
-    }
-
-    /// Gives up after less time than is usual.
-    pub(crate) fn limit(mut self, limit: Duration) -> Call<'a> {
-        self.limit = Some(limit);
-        self
-    }
-
-    /// Gives up once this is readable.
-    pub(crate) fn cancel(mut self, cancel: Option<BorrowedFd<'a>>) -> Call<'a> {
-        self.cancel = cancel;
-        self
-    }
-}
-
-/// Percent-encoded but for what RFC 3986 section 2.3 reserves for nothing.
-pub(crate) fn encoded(text: impl AsRef<[u8]>) -> String {
-    let mut result = String::new();
-    for &byte in text.as_ref() {
-        match byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            true => result.push(char::from(byte)),
-            false => result += &format!("%{byte:02X}"),
-        }
-    }
-    result
-}
-
-/// A call on its way.
-#[derive(Debug)]
-pub(crate) struct Pending {
-    engine: Engine,
-    connection: Connection,
-}
-
-impl AsFd for Pending {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.connection.as_fd()
-    }
-}
-
-impl Pending {
-    /// The head of its answer, and the body as it comes.
-    pub(crate) fn answer(self, cancel: Option<BorrowedFd<'_>>) -> Result<Answer> {
-        let Pending { engine, mut connection } = self;
-        let patience = engine.patience(cancel);
-        let head = connection.head(patience).map_err(|t| engine.error(t, patience))?;
-        let mut body = Body::new(connection, &head, false).map_err(|t| engine.error(t, patience))?;
-        engine.check(&head, &mut body, patience)?;
-        Ok(Answer { engine, body })
-    }
-}
-
-/// An answer whose head has come.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    engine: Engine,
-    body: Body,
-}
-
-impl AsFd for Answer {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.body.as_fd()
-    }
-}
-
-impl Answer {
-    /// Takes what has come of a body without end, where it matters only that something did.
-    ///
-    /// # Errors
-    /// When it has ended all the same.
-    pub(crate) fn take_note(&mut self) -> Result<()> {
-        let patience = self.engine.patience(None);
-        let mut bytes = [0; 16 * 1024];
-        loop {
-            match self.body.read(&mut bytes, patience) {
-                Ok(0) => return Err(self.engine.lost()),
-                Ok(_) if self.body.has_more_at_hand() => {}
-                Ok(_) => return Ok(()),
-                Err(trouble) => return Err(self.engine.error(trouble, patience)),
-            }
-        }
-    }
-
-    /// All of its body.
-    pub(crate) fn json<T: DeserializeOwned>(mut self) -> Result<T> {
-        let patience = self.engine.patience(None);
-        let bytes = self
-            .body
-            .read_all(MAX_ANSWER, patience)
-            .map_err(|trouble| self.engine.error(trouble, patience))?;
-        serde_json::from_slice(&bytes).map_err(|error| match bytes.is_empty() {
-            true => self.engine.lost(),
-            false => self
-                .engine
-                .garbage(format!("an answer that is not as documented: {error}")),
-        })
-    }
-}

@@ -116,6 +116,7 @@ impl Start<'_> {
     }
 
     fn create(&self, hold: bool, attach: [bool; 3], tty: bool) -> thither_place::Result<Exec> {
+        self.container.check_name().map_err(|error| self.failed(error))?;
         let words = shim::words(self.command, hold);
         let mark = mark();
         let mut env = self.variables()?;
@@ -190,9 +191,13 @@ impl Start<'_> {
             self.let_loose(&target, &exec.id, &socket, size)?;
         }
         let what = What { program: self.program(), has_terminal: true, vanishes: false };
-        terminal_process(self.place(), target, socket, None, what)
+        let mut process = terminal_process(self.place(), target, socket, None, what)
             .map(|process| of_container(process, true))
-            .map_err(|source| self.here("join the command's terminal", source))
+            .map_err(|source| self.here("join the command's terminal", source))?;
+        if !exec.held && !self.sized() {
+            process.resize(size)?;
+        }
+        Ok(process)
     }
 
     fn sized(&self) -> bool {

@@ -17,7 +17,8 @@ use thither_place::error::quoted;
 use thither_place::{Command, Error as There, Exit, Output, Result, Stream};
 
 use crate::container::Container;
-use crate::engine::{Call, Engine};
+use crate::call::Call;
+use crate::engine::Engine;
 use crate::error::Error;
 use crate::http::{Body, Patience};
 use crate::model::PathStat;
@@ -132,6 +133,7 @@ impl Container {
 
     /// A path from `/` on: where commands start that say nothing else is the container's working directory.
     fn absolute(&self, path: &Path) -> crate::error::Result<PathBuf> {
+        self.check_name()?;
         if path.is_absolute() {
             return Ok(path.to_owned());
         }

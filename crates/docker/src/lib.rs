@@ -6,6 +6,8 @@ pub mod credentials;
 pub mod engine;
 pub mod dial;
 pub mod error;
+mod call;
+mod answer;
 mod http;
 mod connect;
 mod lines;

@@ -3,7 +3,8 @@
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use crate::engine::{Call, Engine};
+use crate::call::Call;
+use crate::engine::Engine;
 use crate::error::Result;
 use crate::http::{Body, Patience};
 

@@ -2,7 +2,8 @@
 
 use std::os::fd::BorrowedFd;
 
-use crate::engine::{Call, Engine};
+use crate::call::Call;
+use crate::engine::Engine;
 use crate::error::Result;
 use crate::model;
 

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use thither_place::{Exit, WindowSize};
 
-use crate::engine::{Answer, ApiVersion, Call, Engine, Pending, encoded};
+use crate::answer::{Answer, Pending};
+use crate::call::{Call, encoded};
+use crate::engine::{ApiVersion, Engine};
 use crate::error::{Error, Result};
 use crate::model::{ExecCreate, ExecStart, ExecState, Made, Waited};
 

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use thither_place::archive::Tar;
 
-use crate::engine::{Call, Engine};
+use crate::call::Call;
+use crate::engine::Engine;
 use crate::error::Error;
 use crate::http::{Body, Patience, Request, Trouble};
 

@@ -14,7 +14,8 @@ use thither_place::{
 
 use crate::container::{Attach, Container};
 use crate::credentials::Lookup;
-use crate::engine::{ApiVersion, Call, Engine, encoded};
+use crate::call::{Call, encoded};
+use crate::engine::{ApiVersion, Engine};
 use crate::error::{Error, Result};
 use crate::exec::{DIR_NOT_UTF8, environment, mark};
 use crate::model::{self, Config, Inspected, Made, State};

@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::credentials::Credentials;
-use crate::engine::{Call, Engine};
+use crate::call::Call;
+use crate::engine::Engine;
 use crate::error::{Error, Result};
 
 /// How long an engine may say nothing while it waits for the registry.

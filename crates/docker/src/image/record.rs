@@ -14,7 +14,8 @@ use thither_place::state::lock::{Kind, try_lock};
 
 use super::LABEL;
 use crate::container::Container;
-use crate::engine::{Call, Engine};
+use crate::call::Call;
+use crate::engine::Engine;
 use crate::model::Listed;
 
 const PREFIX: &str = "container-";

@@ -107,18 +107,15 @@ impl Docker<'_> {
 
     fn exec(&self) -> Vec<String> {
         let costs = self.costs(self.runs, &["true"], 0);
-        let title =
-            format!("docker-exec: start to exit of `true`; n = {}, interleaved", self.runs);
+        let title = format!("docker-exec: start to exit of `true`; n = {}, interleaved", self.runs);
         self.cost_table(&title, costs, EXEC_LIMITS)
     }
 
     fn stdout(&self) -> Vec<String> {
-        let script =
-            format!("exec dd if=/dev/zero bs=64k count={} 2>/dev/null", STDOUT_MIB * 16);
+        let script = format!("exec dd if=/dev/zero bs=64k count={} 2>/dev/null", STDOUT_MIB * 16);
         let runs = self.runs.div_ceil(2);
         let costs = self.costs(runs, &["sh", "-c", &script], STDOUT_MIB << 20);
-        let title =
-            format!("docker-stdout: {STDOUT_MIB} MiB to a pipe; n = {runs}, interleaved");
+        let title = format!("docker-stdout: {STDOUT_MIB} MiB to a pipe; n = {runs}, interleaved");
         self.cost_table(&title, costs, STDOUT_LIMITS)
     }
 
@@ -144,7 +141,8 @@ impl Docker<'_> {
     fn memory(&self) -> Vec<String> {
         self.prepare("mkfifo /release");
         // No input: not every tool passes it on without a terminal.
-        let script = "dd if=/dev/zero bs=64k count=256 2>/dev/null; echo; echo ready; read x </release";
+        let script =
+            "dd if=/dev/zero bs=64k count=256 2>/dev/null; echo; echo ready; read x </release";
         let release = || self.prepare("echo >/release");
         let rows = (0..self.tools.len()).map(|index| {
             let piped = || -> Result<u64> {

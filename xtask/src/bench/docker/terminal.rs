@@ -9,8 +9,7 @@ use super::rounds::{interleaved, quantile};
 use super::table::{Limit, Table};
 use super::tools::DOCKER;
 use super::{Docker, NO_WORSE, memory, milliseconds};
-const THROUGHPUT_LIMITS: &[Limit] =
-    &[Limit::Ratio { column: 0, against: DOCKER, most: NO_WORSE }];
+const THROUGHPUT_LIMITS: &[Limit] = &[Limit::Ratio { column: 0, against: DOCKER, most: NO_WORSE }];
 
 /// The slowest keys wait for the scheduler of a busy machine: twenty of them say little.
 const ECHO_LIMITS: &[Limit] = &[
@@ -19,10 +18,10 @@ const ECHO_LIMITS: &[Limit] = &[
 ];
 
 /// What a program with colours prints: lines of 64 bytes, to 32 MiB.
-const TEXT: &str = r"
-l=$(printf '\033[32mINFO\033[0m  a line of a log with some words and a number: 123')
+const TEXT: &str = r#"
+l=$(printf '\033[32mINFO\033[0m  a line of a log with some words and a number: 12')
 yes "$l" | head -n 524288 >/text
-[ $(wc -c </text) = 33554432 ]";
+[ $(wc -c </text) = 33554432 ]"#;
 const LINES: usize = 1 << 19;
 /// A terminal puts a carriage return ahead of each line end.
 const SHOWN: usize = (32 << 20) + LINES;
@@ -115,7 +114,7 @@ mod tests {
 
     #[test]
     fn the_text_has_the_length_that_is_looked_for() {
-        let line = "\x1b[32mINFO\x1b[0m  a line of a log with some words and a number: 123\n";
+        let line = "\x1b[32mINFO\x1b[0m  a line of a log with some words and a number: 12\n";
         assert!(TEXT.contains(&line.trim_end().replace('\x1b', "\\033")));
         assert_eq!(line.len() * LINES + LINES, SHOWN);
     }

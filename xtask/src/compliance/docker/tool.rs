@@ -21,7 +21,7 @@ pub(super) enum Tool {
 pub(super) const ALL: [Tool; 3] = [Tool::Thither, Tool::Docker, Tool::Dockerpty];
 
 /// dockerpty has no command: this is one, in words of [`VERBS`].
-const DOCKERPTY: &str = include_str!("dockerpty.py");
+const DOCKERPTY: &str = include_str!("driver.py");
 
 /// What all of them do: attach to the main process, and start it if it does not run, with input if it takes any
 /// (`start`) or without (`start-n`); attach to it, with what it has printed before (`attach-logs`) or without (`attach`);
@@ -84,7 +84,7 @@ impl Programs {
             _ => println!("{}", peers::version(&[&program.to_string_lossy(), "--version"])),
         }
         let folder = TempDir::with_prefix("compliance-").map_err(failed)?;
-        let script = folder.path().join("dockerpty.py");
+        let script = folder.path().join("driver.py");
         fs::write(&script, DOCKERPTY).map_err(failed)?;
         for verb in VERBS {
             let path = folder.path().join(verb);

@@ -1,4 +1,4 @@
-"""dockerpty as a command: dockerpty.py VERB CONTAINER-OR-IMAGE [COMMAND...], with the engine in DOCKER_HOST.
+"""dockerpty as a command: driver.py VERB CONTAINER-OR-IMAGE [COMMAND...], with the engine in DOCKER_HOST.
 
 start, start-n     the terminal of a container that may have to be started, interactive or not
 attach-logs        the same, with what it has printed before
