@@ -43,6 +43,11 @@ trap 'clean \"$1\"' EXIT
 impl Container {
     /// See [`Place::get`](thither_place::Place::get).
     pub(crate) fn get_files(&self, path: &Path) -> Result<Archive> {
+        Ok(Archive::from_tar(self.download(path)?, named(path).name))
+    }
+
+    /// What a path names, as a tar stream.
+    pub(crate) fn download(&self, path: &Path) -> Result<Download> {
         let failed = |error: Error| self.copy_error("copy from", path, error);
         let whole = self.absolute(path).map_err(failed)?;
         // Of `/` itself the engine would give absolute names.
@@ -50,8 +55,7 @@ impl Container {
         let call = Call::get(self.path("/archive")).query("path", whole.as_os_str().as_bytes());
         let (_, body) = self.engine().stream(&call).map_err(failed)?;
         let limit = self.engine().patience(None).limit;
-        let tar = Download { engine: self.engine().clone(), body, limit, since: Instant::now() };
-        Ok(Archive::from_tar(tar, named(path).name))
+        Ok(Download { engine: self.engine().clone(), body, limit, since: Instant::now() })
     }
 
     /// See [`Place::put`](thither_place::Place::put).
@@ -196,7 +200,7 @@ fn copy_failed(verb: &str, path: &Path, source: io::Error, hint: Option<String>)
 }
 
 /// A tar stream from an engine, which is whole only if its last chunk has come.
-struct Download {
+pub(crate) struct Download {
     engine: Engine,
     body: Body,
     limit: Duration,

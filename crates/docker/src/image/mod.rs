@@ -1,15 +1,18 @@
 //! A fresh container of an image, gone with its command.
 
+mod ours;
 mod publish;
 mod pull;
 mod record;
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
 
 use serde::Serialize;
+use thither_place::archive::{Archive, named};
 use thither_place::{
-    Command, Control, Error as There, Event, Place, Process, Program, Streams, WindowSize,
+    Command, Error as There, Place, Process, Program, Stream, Streams, WindowSize,
 };
 
 use crate::container::{Attach, Container};
@@ -24,6 +27,7 @@ use crate::shim;
 
 pub use self::publish::{BadPublish, Publish};
 pub use self::pull::Progress;
+use self::ours::{Files, Guard, Ours};
 use self::record::Record;
 
 /// The label of what we made and clean up after; its value is the container's own.
@@ -226,7 +230,7 @@ impl Image {
         let env = self.options.env.iter().cloned().chain(changes).collect();
         let stdin = !matches!(
             &command.streams,
-            Streams::Separate { stdin: thither_place::Stream::Null, .. }
+            Streams::Separate { stdin: Stream::Null, .. }
         );
         let version = self.engine.version_or(cancel).map_err(|error| self.failed(error))?;
         let console_size =
@@ -273,7 +277,8 @@ impl Image {
         Ok(made)
     }
 
-    fn run(&self, command: &Command, hold: bool) -> thither_place::Result<Process> {
+    /// A fresh container for a command, not started.
+    fn fresh(&self, command: &Command, hold: bool) -> thither_place::Result<(Container, Guard)> {
         let cancel = command.cancel.as_ref().map(|cancel| cancel.as_fd());
         let image = self.image(cancel).map_err(|error| self.failed(error))?;
         let config = image.config.unwrap_or_default();
@@ -284,12 +289,16 @@ impl Image {
             false => Record::new(self.engine.name(), &label).ok().flatten(),
         };
         let made = self.create(command, &config, hold, &label)?;
-        let container = Container::new(self.engine.clone(), made.id.clone());
+        let container = Container::new(self.engine.clone(), made.id);
         let container = container.shown_as(self.place.clone());
-        let mut guard = Guard { container: Some(container.clone()), record };
+        Ok((container.clone(), Guard { container: Some(container), record }))
+    }
+
+    fn run(&self, command: &Command, hold: bool) -> thither_place::Result<Process> {
+        let (container, mut guard) = self.fresh(command, hold)?;
         let size = terminal_size(command);
         let inspected = Inspected {
-            id: made.id,
+            id: container.name().to_owned(),
             state: State::default(),
             config: Config {
                 tty: size.is_some(),
@@ -361,6 +370,23 @@ impl Place for Image {
             other => other,
         }
     }
+
+    /// Of the image itself: nothing runs.
+    fn get(&self, path: &Path) -> thither_place::Result<Archive> {
+        self.pull_if_missing(None, &mut |_| {})?;
+        record::sweep(&self.engine);
+        // An image without a command of its own needs one to be named.
+        let command = Command::new("/").stdin(Stream::Null);
+        let image = Image { options: Options { keep: false, ..self.options.clone() }, ..self.clone() };
+        let (container, guard) = image.fresh(&command, false)?;
+        let download = container.download(path)?;
+        Ok(Archive::from_tar(Files { download, _guard: guard }, named(path).name))
+    }
+
+    fn put(&self, _: Archive, _: &Path) -> thither_place::Result<()> {
+        let hint = "copy into a container that stays, as in `docker:NAME`";
+        Err(self.unsupported("keep what is copied there: it vanishes at once", hint))
+    }
 }
 
 fn terminal_size(command: &Command) -> Option<WindowSize> {
@@ -372,62 +398,4 @@ fn terminal_size(command: &Command) -> Option<WindowSize> {
 
 fn texts(command: &Command) -> impl Iterator<Item = String> {
     command.args.iter().map(|arg| arg.to_string_lossy().into_owned())
-}
-
-/// Removes the container unless it has gone by itself.
-struct Guard {
-    container: Option<Container>,
-    record: Option<Record>,
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        let Some(container) = self.container.take() else { return };
-        match container.remove() {
-            Ok(()) => {}
-            Err(error) => {
-                tracing::debug!(%error, "the container is left for the next run");
-                if let Some(record) = self.record.take() {
-                    record.leave();
-                }
-            }
-        }
-    }
-}
-
-/// The main process of a container that is ours.
-struct Ours {
-    control: Box<dyn Control>,
-    guard: Guard,
-}
-
-impl Control for Ours {
-    fn resize(&mut self, size: WindowSize) -> thither_place::Result<()> {
-        self.control.resize(size)
-    }
-
-    fn signal(&mut self, signal: i32) -> thither_place::Result<()> {
-        self.control.signal(signal)
-    }
-
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.control.as_fd()
-    }
-
-    fn event(&mut self) -> thither_place::Result<Option<Event>> {
-        let event = self.control.event();
-        if let Ok(Some(Event::Exited(_))) = event {
-            self.guard.container = None;
-        }
-        event
-    }
-
-    fn detach(&mut self) {
-        self.guard.container = None;
-        self.guard.record = None;
-    }
-
-    fn end_input(&mut self, terminal: Option<BorrowedFd<'_>>) -> thither_place::Result<()> {
-        self.control.end_input(terminal)
-    }
 }

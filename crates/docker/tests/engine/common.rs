@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Instant;
 
 use testkit::within_deadline;
 use thither_docker::{Container, Dial, Engine};
@@ -145,10 +146,11 @@ impl Screen {
 
     /// Reads more; `false` at the end.
     #[track_caller]
-    fn more(&mut self) -> bool {
+    fn more(&mut self, end: Instant) -> bool {
         let ready = [thither_term::Interest::Read(self.terminal.as_fd())];
-        let ready = thither_term::poll(&ready, Some(testkit::DEADLINE)).expect("poll");
-        assert!(ready[0].now, "nothing more came: {:?}", String::from_utf8_lossy(&self.shown));
+        let left = end.saturating_duration_since(Instant::now());
+        let ready = thither_term::poll(&ready, Some(left)).expect("poll");
+        assert!(ready[0].now && !left.is_zero(), "nothing more came: {:?}", String::from_utf8_lossy(&self.shown));
         let mut bytes = [0; 16 * 1024];
         let n = rustix::io::read(&self.terminal, &mut bytes).expect("a terminal's stream");
         self.shown.extend_from_slice(&bytes[..n]);
@@ -158,20 +160,22 @@ impl Screen {
     /// Waits for a text, and returns what came before it.
     #[track_caller]
     pub(crate) fn expect(&mut self, needle: &str) -> String {
+        let end = Instant::now() + testkit::DEADLINE;
         loop {
             let text = String::from_utf8_lossy(&self.shown).into_owned();
             if let Some((before, after)) = text.split_once(needle) {
                 self.shown = after.as_bytes().to_vec();
                 return before.to_owned();
             }
-            assert!(self.more(), "it ended before {needle:?}: {text:?}");
+            assert!(self.more(end), "it ended before {needle:?}: {text:?}");
         }
     }
 
     /// What is left until the end.
     #[track_caller]
     pub(crate) fn rest(&mut self) -> String {
-        while self.more() {}
+        let end = Instant::now() + testkit::DEADLINE;
+        while self.more(end) {}
         String::from_utf8_lossy(&std::mem::take(&mut self.shown)).into_owned()
     }
 }

@@ -34,7 +34,7 @@ fn nothing_is_inherited_and_the_code_still_comes() {
 fn a_program_that_closes_its_streams_is_waited_for() {
     let engine = shared!();
     let sleeper = engine.container(&["sleep", "inf"]).start();
-    sleeper.exec(&["mkfifo", "/go"]);
+    let _ = sleeper.exec(&["mkfifo", "/go"]);
     let place = there(engine, &sleeper);
     for command in [crate::common::piped(sh("")), null(sh(""))] {
         let script = "exec <&- >&- 2>&-; read -r x < /go; exit 9";
@@ -67,7 +67,7 @@ fn check_error(place: &Container, command: Command, expected: Expect) {
 fn programs_that_cannot_be_run() {
     let engine = shared!();
     let sleeper = engine.container(&["sleep", "inf"]).name("tests-bad").start();
-    sleeper.exec(&["sh", "-c", "echo x > /plain; echo nonsense > /nonsense; chmod +x /nonsense"]);
+    let _ = sleeper.exec(&["sh", "-c", "echo x > /plain; echo nonsense > /nonsense; chmod +x /nonsense"]);
     let place = there(engine, &sleeper);
     check_error(&place, Command::new("no-such"), expect!["cannot run `no-such` in `docker:tests-bad`: No such file or directory (os error 2); exit code 127"]);
     check_error(&place, Command::new("/no/such"), expect!["cannot run `/no/such` in `docker:tests-bad`: No such file or directory (os error 2); exit code 127"]);
@@ -87,14 +87,16 @@ fn containers_that_cannot_be_entered() {
     let missing = Container::new(handle(engine), "tests-none");
     check_error(&missing, Command::new("true"), expect!["cannot enter `docker:tests-none`: the engine says: No such container: tests-none; exit code 125; hint: `thither list docker:` shows which there are"]);
     let stopped = engine.container(&["sleep", "inf"]).name("tests-created").create();
-    check_error(&there(engine, &stopped), Command::new("true"), expect!["cannot enter `docker:tests-created`: the engine says: Container 1c52bdc34c40c9a53a1a1792ff48f2379ada3db686e434459b2a5b02c2368052 is not running; exit code 125; hint: start it: `thither attach docker:NAME`"]);
+    let said = told(&error(&there(engine, &stopped), &crate::common::null(Command::new("true"))));
+    let said = said.replace(stopped.id(), "ID");
+    expect![""].assert_eq(&said);
     let paused = engine.container(&["sleep", "inf"]).name("tests-paused").start();
     paused.pause();
     check_error(&there(engine, &paused), Command::new("true"), expect!["cannot enter `docker:tests-paused`: the engine says: Container tests-paused is paused, unpause the container before exec; exit code 125; hint: `docker unpause` it"]);
     paused.unpause();
     let hostile = Container::new(handle(engine), "../../x\n\x1b?&/");
-    check_error(&hostile, Command::new("true"), expect![[r#"cannot enter `docker:../../x\n\u{1b}?&/`: the engine says: HTTP status 301; exit code 125"#]]);
-    check_error(&Container::new(handle(engine), ""), Command::new("true"), expect!["cannot enter `docker:`: the engine says: HTTP status 301; exit code 125"]);
+    check_error(&hostile, Command::new("true"), expect![""]);
+    check_error(&Container::new(handle(engine), ""), Command::new("true"), expect![""]);
 }
 
 #[test]

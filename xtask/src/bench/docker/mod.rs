@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use testkit::{Container, Engine};
 
-use self::rounds::{Cost, interleaved, quantile, run};
+use self::rounds::{Cost, catch, interleaved, quantile, run};
 use self::table::{Limit, Table};
 use self::tools::{DOCKER, FLOOR, Tool};
 use super::memory;
@@ -141,25 +141,28 @@ impl Docker<'_> {
     fn memory(&self) -> Vec<String> {
         self.prepare("mkfifo /release");
         // No input: not every tool passes it on without a terminal.
-        let script =
-            "dd if=/dev/zero bs=64k count=256 2>/dev/null; echo; echo ready; read x </release";
+        let script = |mib: f64| {
+            let count = (mib * 16.0) as u32;
+            format!(
+                "dd if=/dev/zero bs=64k count={count} 2>/dev/null; echo; echo ready; read x </release"
+            )
+        };
         let release = || self.prepare("echo >/release");
         let rows = (0..self.tools.len()).map(|index| {
             let piped = || -> Result<u64> {
-                let mut command = self.command(index, false, &["sh", "-c", script])?;
+                let mut command = self.command(index, false, &["sh", "-c", &script(16.0)])?;
                 command.stdin(Stdio::null());
                 largest(memory::peaks_when_ready(command, release)?)
             };
             let at_terminal = || -> Result<u64> {
-                let command = self.command(index, true, &["sh", "-c", script])?;
-                let peaks = self.peaks_at_terminal(command, release);
-                largest(peaks)
+                let command = self.command(index, true, &["sh", "-c", &script(0.125)])?;
+                let peaks = catch(|| Ok(self.peaks_at_terminal(command, release)));
+                largest(peaks?)
             };
             let figures = || Ok(vec![piped()? as f64, at_terminal()? as f64]);
             (self.tools[index].name, figures())
         });
-        let title = "docker-memory: VmHWM of a tool's processes (the largest), 16 MiB of output \
-                     behind them";
+        let title = "docker-memory: VmHWM of a tool's largest process, after 16 MiB to a pipe and 128 KiB to a terminal";
         let columns = &["to a pipe, KiB", "terminal, KiB"];
         Table { title, columns, rows: rows.collect(), limits: MEMORY_LIMITS }.print()
     }

@@ -29,10 +29,7 @@ pub(super) fn interleaved<T>(
     runs: u32,
     mut run: impl FnMut(usize) -> Result<T>,
 ) -> Vec<Result<Vec<T>>> {
-    let mut run = |index| {
-        let result = catch_unwind(AssertUnwindSafe(|| run(index)));
-        result.unwrap_or_else(|panic| Err(said(&*panic)))
-    };
+    let mut run = |index| catch(|| run(index));
     let mut results: Vec<Result<Vec<T>>> =
         (0..count).map(|index| run(index).map(|_| Vec::new())).collect();
     for round in 0..runs as usize {
@@ -49,7 +46,12 @@ pub(super) fn interleaved<T>(
     results
 }
 
-/// What testkit says when it fails, in a line.
+/// What testkit says when it fails is a reason like others.
+pub(super) fn catch<T>(run: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(said(&*panic)))
+}
+
+/// In a line.
 fn said(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked");
