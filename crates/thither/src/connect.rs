@@ -220,25 +220,27 @@ mod tests {
         check("local:", expect!["ok"]);
         check("chroot:/", expect!["ok"]);
         check("chroot:relative", expect!["ok"]);
+        check("docker:web?engine=unix:///x", expect!["ok"]);
+        check("image:debian:12?engine=unix:///x", expect!["ok"]);
     }
 
     #[test]
     fn no_such_places() {
         check("chrot:/", expect!["unknown scheme `chrot`; did you mean `chroot:`?"]);
         check(
-            "docker:web",
+            "ssh:web",
             expect![
-                "this build has no way to `docker:web` yet; places this build can reach: `local:`, `chroot:PATH`"
+                "this build has no way to `ssh:web` yet; places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`"
             ],
         );
         check(
             "kube:pod",
-            expect!["unknown scheme `kube`; places this build can reach: `local:`, `chroot:PATH`"],
+            expect!["unknown scheme `kube`; places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`"],
         );
         check(
             "web",
             expect![
-                "no place is named `web`; places this build can reach: `local:`, `chroot:PATH`"
+                "no place is named `web`; places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`"
             ],
         );
         check("dokcer:web", expect!["unknown scheme `dokcer`; did you mean `docker:`?"]);
@@ -260,18 +262,18 @@ mod tests {
         check(
             "ssh:bastion|docker:web",
             expect![
-                "this build has no way to `ssh:bastion` yet; places this build can reach: `local:`, `chroot:PATH`"
+                "this build has no way to `ssh:bastion` yet; places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`"
             ],
         );
         check(
-            "local:|docker:web?secret=x",
+            "local:|ssh:web?secret=x",
             expect![
-                "this build has no way to `docker:web` yet; places this build can reach: `local:`, `chroot:PATH`"
+                "this build has no way to `ssh:web` yet; places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`"
             ],
         );
         check(
             "local:|nope:",
-            expect!["unknown scheme `nope`; places this build can reach: `local:`, `chroot:PATH`"],
+            expect!["unknown scheme `nope`; places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`"],
         );
     }
 }

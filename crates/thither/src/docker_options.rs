@@ -259,7 +259,7 @@ mod tests {
     fn keys() {
         let keys = |address: &str| Address::parse(address).unwrap().detach_keys();
         assert_eq!(keys("local:").unwrap(), None);
-        assert_eq!(keys("docker:x?detach-keys=ctrl-a,d").unwrap().unwrap(), b"\x01d");
+        assert_eq!(keys("docker:x?detach-keys=ctrl-a%2Cd").unwrap().unwrap(), b"\x01d");
         assert!(keys("image:x?detach-keys=ctrl-1").is_err());
     }
 }

@@ -25,10 +25,10 @@ fn start() -> Attach {
 #[track_caller]
 fn said(container: &Container, attach: Attach, input: &str) -> (String, String, Exit) {
     let mut process = container.attach(&piped(attach)).unwrap();
-    let mut stdin = File::from(process.stdin.take().expect("a pipe"));
     // It may take no input.
-    let _ = stdin.write_all(input.as_bytes());
-    drop(stdin);
+    if let Some(stdin) = process.stdin.take() {
+        let _ = File::from(stdin).write_all(input.as_bytes());
+    }
     let [out, err] = [process.stdout.take(), process.stderr.take()].map(Option::unwrap);
     let [out, err] = [out, err].map(|from| String::from_utf8(read_all(from)).unwrap());
     (out, err, wait(process).unwrap())
@@ -90,7 +90,7 @@ fn what_was_printed_before_is_shown_if_asked_for() {
     let script = "echo before; echo too >&2; read -r x; echo after";
     let check = |logs: bool, expected: (&str, &str)| {
         let container = engine.container(&["sh", "-c", script]).stdin_open().start();
-        let printed = || container.logs().len() > 20;
+        let printed = || container.logs().len() == "before\ntoo\n".len();
         testkit::wait_until(testkit::DEADLINE, "the first lines", printed);
         let attach = Attach { logs, ..Attach::default() };
         let (out, err, exit) = said(&there(engine, &container), attach, "go\n");
@@ -147,21 +147,26 @@ fn a_terminal_without_one_on_this_side() {
 #[test]
 fn a_terminal_on_both_sides() {
     let engine = shared!();
-    let script = "trap 'stty size' WINCH; read -r x; stty size; read -r x; exit 12";
+    let script = "trap 'echo w' WINCH; while :; do read -r x; \
+                  [ \"$x\" = size ] && stty size; [ \"$x\" = end ] && exit 12; done";
     let container = engine.container(&["sh", "-c", script]).tty().stdin_open().create();
     let there = there(engine, &container);
     assert!(there.has_terminal().unwrap());
-    let attach = Attach { size: Some(SIZE), ..start() };
-    let mut process = there.attach(&attach).unwrap();
+    let mut process = there.attach(&Attach { size: Some(SIZE), ..start() }).unwrap();
     let mut screen = Screen::of(&mut process);
-    screen.send("go\r");
+    screen.send("size\r");
     screen.expect("25 81\r\n");
     there.resize(WindowSize { cols: 90, rows: 30 }).unwrap();
-    let mut second = there.attach(&Attach { size: Some(SIZE), ..Attach::default() }).unwrap();
-    // It is told to draw its screen again.
-    let mut again = Screen::of(&mut second);
-    again.send("\r");
-    assert!(screen.rest().contains("25 81"));
+    screen.send("size\r");
+    screen.expect("30 90\r\n");
+    // Of the same size, and yet it is told to draw its screen again.
+    let same = WindowSize { cols: 90, rows: 30 };
+    let second = there.attach(&Attach { size: Some(same), ..Attach::default() }).unwrap();
+    screen.expect("w\r\n");
+    screen.send("size\r");
+    screen.expect("30 90\r\n");
+    screen.send("end\r");
+    screen.rest();
     assert_eq!(wait(process).unwrap(), Exit::Code(12));
     assert_eq!(wait(second).unwrap(), Exit::Code(12));
 }
@@ -186,16 +191,16 @@ fn check_error(container: &Container, attach: Attach, expected: Expect) {
 fn what_cannot_be_attached_to() {
     let engine = shared!();
     let missing = Container::new(handle(engine), "tests-missing");
-    check_error(&missing, start(), expect![""]);
+    check_error(&missing, start(), expect!["cannot enter `docker:tests-missing`: the engine says: No such container: tests-missing; exit code 125; hint: `thither list docker:` shows which there are"]);
     let created = engine.container(&["true"]).name("tests-attach").create();
     let created = there(engine, &created);
-    check_error(&created, piped(Attach::default()), expect![""]);
+    check_error(&created, piped(Attach::default()), expect!["cannot enter `docker:tests-attach`: it is not running; exit code 125; hint: let it be started, too"]);
     let paused = engine.container(&["sleep", "inf"]).name("tests-attach-paused").start();
     paused.pause();
-    check_error(&there(engine, &paused), start(), expect![""]);
+    check_error(&there(engine, &paused), start(), expect!["cannot enter `docker:tests-attach-paused`: it is paused; exit code 125; hint: `docker unpause` it"]);
     paused.unpause();
     let bad = engine.container(&["/no/such"]).name("tests-attach-bad").create();
-    check_error(&there(engine, &bad), piped(start()), expect![""]);
+    check_error(&there(engine, &bad), piped(start()), expect![[r#"cannot enter `docker:tests-attach-bad`: the engine says: failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: exec: "/no/such": stat /no/such: no such file or directory: unknown; exit code 125"#]]);
 }
 
 #[test]

@@ -89,14 +89,16 @@ fn containers_that_cannot_be_entered() {
     let stopped = engine.container(&["sleep", "inf"]).name("tests-created").create();
     let said = told(&error(&there(engine, &stopped), &crate::common::null(Command::new("true"))));
     let said = said.replace(stopped.id(), "ID");
-    expect![""].assert_eq(&said);
+    expect!["cannot enter `docker:tests-created`: the engine says: Container ID is not running; exit code 125; hint: start it: `thither attach docker:NAME`"].assert_eq(&said);
     let paused = engine.container(&["sleep", "inf"]).name("tests-paused").start();
     paused.pause();
     check_error(&there(engine, &paused), Command::new("true"), expect!["cannot enter `docker:tests-paused`: the engine says: Container tests-paused is paused, unpause the container before exec; exit code 125; hint: `docker unpause` it"]);
     paused.unpause();
     let hostile = Container::new(handle(engine), "../../x\n\x1b?&/");
-    check_error(&hostile, Command::new("true"), expect![""]);
-    check_error(&Container::new(handle(engine), ""), Command::new("true"), expect![""]);
+    check_error(&hostile, Command::new("true"), expect![[r#"
+        cannot enter `docker:../../x\n\u{1b}?&/`: the engine says: No such container: ../../x
+        ?&/; exit code 125; hint: `thither list docker:` shows which there are"#]]);
+    check_error(&Container::new(handle(engine), ""), Command::new("true"), expect!["cannot enter `docker:`: the engine says: No such container: ; exit code 125; hint: `thither list docker:` shows which there are"]);
 }
 
 #[test]

@@ -8,7 +8,8 @@ use std::thread;
 use tempfile::TempDir;
 use thither_docker::{Container, Dial, Engine};
 
-/// A socket that answers each request, by its first line, with these bytes; then it closes the connection.
+/// A socket that answers each request, by its first line, with these bytes. It closes the connection after all but a whole
+/// answer with a length.
 pub(crate) struct Fake {
     folder: TempDir,
     requests: Arc<Mutex<Vec<String>>>,
@@ -61,14 +62,29 @@ fn serve(mut stream: UnixStream, seen: &Mutex<Vec<String>>, answer: &dyn Fn(&str
         bytes.extend_from_slice(&chunk[..n]);
         let text = String::from_utf8_lossy(&bytes);
         let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-        let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: "));
-        if body.len() < length.map_or(0, |length| length.parse().unwrap_or(0)) {
+        if length(head).is_some_and(|length| body.len() < length) {
             continue;
         }
         let line = head.lines().next().unwrap_or_default().trim_end_matches(" HTTP/1.1");
         seen.lock().expect("no panic").push(format!("{line} {body}").trim_end().to_owned());
+        let answer = answer(line);
         // Whoever has heard enough hangs up.
-        let _ = stream.write_all(&answer(line));
-        return;
+        if stream.write_all(&answer).is_err() || !is_whole(&answer) {
+            return;
+        }
+        bytes.clear();
     }
+}
+
+fn length(head: &str) -> Option<usize> {
+    head.lines().find_map(|line| line.strip_prefix("Content-Length: "))?.parse().ok()
+}
+
+/// Whether an answer ends by itself, so that another one can follow.
+fn is_whole(answer: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(answer);
+    let parts = text.split_once("\r\n\r\n");
+    parts.is_some_and(|(head, body)| {
+        length(head) == Some(body.len()) && !head.to_ascii_lowercase().contains("connection: close")
+    })
 }

@@ -122,7 +122,7 @@ fn a_container_gets_them() {
     let attach = Attach { start: true, ..Attach::default() };
     let attach = attach.streams(Stream::Null, Stream::Piped, Stream::Null);
     let mut process = there.attach(&attach).unwrap();
-    let mut lines = Lines(process.stdout.take().unwrap().into(), Vec::new());
+    let mut lines = Lines(process.stdout.take().unwrap().into());
     assert_eq!(lines.next(), "x");
     process.signal(USR1).unwrap();
     assert_eq!(lines.next(), "usr");
@@ -131,7 +131,7 @@ fn a_container_gets_them() {
     there.signal(TERM).unwrap();
 }
 
-struct Lines(std::fs::File, Vec<u8>);
+struct Lines(std::fs::File);
 
 impl Lines {
     #[track_caller]

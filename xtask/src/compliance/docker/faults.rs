@@ -10,11 +10,11 @@ const TERM: i32 = 15;
 
 /// Says what it was told, and ends.
 const TOLD: &str = "for s in INT TERM HUP; do trap \"echo told $s; exit 4\" $s; done
-echo ready; while :; do sleep 0.02; done";
+echo ready; while :; do sleep 0.1; done";
 const EXEC_TOLD: &str =
     "exec-i sh -c 'for s in INT TERM HUP; do trap \"echo told $s; exit 4\" $s; done
-echo ready; while :; do sleep 0.02; done'";
-const EXEC_AT_TERMINAL: &str = "exec-t sh -c 'echo ready; while :; do sleep 0.02; done'";
+echo ready; while :; do sleep 0.1; done'";
+const EXEC_AT_TERMINAL: &str = "exec-t sh -c 'echo ready; while :; do sleep 0.1; done'";
 
 pub(super) const CHECKS: &[Check] = &[
     Check::new(
@@ -91,7 +91,7 @@ pub(super) const CHECKS: &[Check] = &[
     ),
     Check::new(
         "start, terminal: QUIT",
-        main("trap 'echo told QUIT; exit 4' QUIT; echo ready; while :; do sleep 0.02; done").tty(),
+        main("trap 'echo told QUIT; exit 4' QUIT; echo ready; while :; do sleep 0.1; done").tty(),
         How::Typed(&[("start", &[Show("ready"), Raw, Signal(QUIT)])]),
         "| ready\n| told QUIT\nexit 4\ncontainer: exit 4\n",
     ),

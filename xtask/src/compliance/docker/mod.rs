@@ -11,8 +11,8 @@ mod streams;
 mod faults;
 mod known;
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::mpsc::channel;
 use std::thread;
 
 use self::check::{Check, matches};
@@ -42,10 +42,7 @@ pub(crate) fn run(args: &[String]) -> Result<Verdict> {
     let programs = tools.iter().map(|&tool| Programs::new(tool)).collect::<Result<Vec<_>>>()?;
     let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|part| name.contains(part));
     let todo: Vec<Check> = checks().filter(|check| is_wanted(check.name)).collect();
-    let mut tally = Tally::default();
-    for (check, seen) in todo.iter().zip(run_all(&todo, &programs)) {
-        tally.one(check, &seen?);
-    }
+    let tally = run_all(&todo, &programs)?;
     let Tally { same, different, unexpected } = tally;
     println!("{same} the same, {different} different with a reason, {unexpected} unexpected");
     match same + different + unexpected {
@@ -59,31 +56,37 @@ fn checks() -> impl Iterator<Item = Check> {
     all.into_iter().flatten().copied()
 }
 
-/// What each tool says to a check.
-type Seen = Vec<(Tool, String)>;
-
-/// Runs the checks, several at a time, since each has its own container.
-fn run_all(todo: &[Check], programs: &[Programs]) -> Vec<Result<Seen>> {
+/// Runs the checks, several at a time, since each has its own container, and prints each as soon as those before it are
+/// done.
+fn run_all(todo: &[Check], programs: &[Programs]) -> Result<Tally> {
     let next = AtomicUsize::new(0);
     let jobs: Vec<(&Check, &Programs)> =
         todo.iter().flat_map(|check| programs.iter().map(move |one| (check, one))).collect();
-    let all: Vec<OnceLock<Result<String>>> = jobs.iter().map(|_| OnceLock::new()).collect();
+    let (sender, receiver) = channel();
     let work = || {
-        while let Some(index) = Some(next.fetch_add(1, Relaxed)).filter(|&index| index < jobs.len())
-        {
-            let (check, programs) = jobs[index];
-            // Nobody else has this index.
-            let _ = all[index].set(run::run(check, programs));
+        let sender = sender.clone();
+        while let Some(&(check, programs)) = jobs.get(next.fetch_add(1, Relaxed)) {
+            let at = todo.iter().position(|one| one.name == check.name);
+            // Who has failed listens no more.
+            let _ = sender.send((at.unwrap_or_default(), programs.tool, run::run(check, programs)));
         }
     };
+    let mut tally = Tally::default();
+    let mut seen: Vec<Vec<(Tool, String)>> = todo.iter().map(|_| Vec::new()).collect();
+    let mut done = 0;
     thread::scope(|scope| {
         for _ in 0..AT_A_TIME {
             scope.spawn(work);
         }
-    });
-    let mut seen = all.into_iter().filter_map(OnceLock::into_inner);
-    let one = |_| programs.iter().zip(&mut seen).map(|(one, seen)| Ok((one.tool, seen?))).collect();
-    todo.iter().map(one).collect()
+        for (at, tool, said) in receiver.iter().take(jobs.len()) {
+            seen[at].push((tool, said?));
+            while done < todo.len() && seen[done].len() == programs.len() {
+                tally.one(&todo[done], &seen[done]);
+                done += 1;
+            }
+        }
+        Ok(tally)
+    })
 }
 
 /// How the checks went.

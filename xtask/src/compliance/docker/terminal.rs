@@ -72,7 +72,7 @@ pub(super) const CHECKS: &[Check] = &[
     ),
     Check::new(
         "start, terminal: ^C",
-        main("trap 'echo told; exit 4' INT; echo ready; while :; do sleep 0.02; done").tty(),
+        main("trap 'echo told; exit 4' INT; echo ready; while :; do sleep 0.1; done").tty(),
         How::Typed(&[("start", &[Show("ready"), Raw, Type("\x03")])]),
         "| ready\n| ^Ctold\nexit 4\ncontainer: exit 4\n",
     )
@@ -81,7 +81,7 @@ pub(super) const CHECKS: &[Check] = &[
         "exec, terminal: ^C",
         IDLE,
         How::Typed(&[(
-            "exec-t sh -c 'trap \"echo told; exit 4\" INT; echo ready; while :; do sleep 0.02; done'",
+            "exec-t sh -c 'trap \"echo told; exit 4\" INT; echo ready; while :; do sleep 0.1; done'",
             &[Show("ready"), Raw, Type("\x03")],
         )]),
         "| ready\n| ^Ctold\nexit 4\n",
