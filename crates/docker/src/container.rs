@@ -11,7 +11,7 @@ use crate::call::{Call, encoded};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::exec::{of_container, terminal_process};
-use crate::model::Inspected;
+use crate::model::{Config, Inspected};
 use crate::plumbing::Plumbing;
 use crate::relay::Format;
 use crate::target::{Target, WaitFor, Waiting};
@@ -53,6 +53,9 @@ pub struct Attach {
     pub size: Option<WindowSize>,
     /// Where input comes from and output goes, without a terminal on either side; the caller's own three by default.
     pub streams: Streams,
+    /// A stream of this container that is attached already, as [`Container::attach_socket`] gives one: nothing is attached
+    /// again, and `logs` means nothing.
+    pub socket: Option<Arc<OwnedFd>>,
     /// Readable once it is to be given up.
     pub cancel: Option<Arc<OwnedFd>>,
 }
@@ -241,6 +244,18 @@ impl Container {
         container.join(attach, &inspected, false, !state.running)
     }
 
+    /// Attaches to its main process, started or not, and hands out the stream: raw bytes if it has a terminal, else
+    /// [frames](crate::frame). The socket does not block. `streams` and `start` mean nothing here.
+    ///
+    /// # Errors
+    /// As [`attach`](Container::attach).
+    pub fn attach_socket(&self, attach: &Attach) -> thither_place::Result<OwnedFd> {
+        let cancel = attach.cancel.as_ref().map(|cancel| cancel.as_fd());
+        let failed = |error: Error| error.at(&self.place, None);
+        let config = self.inspect(cancel).map_err(failed)?.config;
+        self.hijack(attach.logs, wanted(attach, &config, [true; 3]), cancel).map_err(failed)
+    }
+
     /// Attaches to a container of this id that was inspected; `vanishes` says whether it goes with its main process.
     pub(crate) fn join(
         &self,
@@ -261,20 +276,17 @@ impl Container {
             None => Some(Plumbing::open(&attach.streams).map_err(here)?),
         };
         let ours = plumbing.as_ref().map_or([true; 3], Plumbing::wanted);
-        let theirs = match attach.attached {
-            Attached::All => [config.open_stdin, true, true],
-            Attached::AsCreated => {
-                [config.attach_stdin, config.attach_stdout, config.attach_stderr]
-            }
-        };
-        let mut wanted = std::array::from_fn(|i| ours[i] && theirs[i]);
-        wanted[0] &= config.open_stdin && !attach.no_stdin;
+        let wanted = wanted(attach, config, ours);
 
         let ask = |engine| Waiting::new(engine, &self.name, WaitFor::NextExit, cancel).map_err(failed);
         let early = self.engine.version_or(cancel).map_err(failed)?
             >= crate::engine::ApiVersion::WAIT_CONDITION;
         let mut waiting = (early || !start).then(|| ask(&self.engine)).transpose()?;
-        let socket = self.hijack(attach.logs, wanted, cancel).map_err(failed)?;
+        let socket = match &attach.socket {
+            Some(socket) => socket.as_fd().try_clone_to_owned().and_then(crate::dial::nonblocking),
+            None => Ok(self.hijack(attach.logs, wanted, cancel).map_err(failed)?),
+        };
+        let socket = socket.map_err(here)?;
         if start {
             self.start_or(cancel).map_err(failed)?;
         }
@@ -343,7 +355,17 @@ impl Container {
     }
 }
 
-/// The three streams of a command without a terminal.
+/// Which streams are attached to, where we have these.
+fn wanted(attach: &Attach, config: &Config, ours: [bool; 3]) -> [bool; 3] {
+    let theirs = match attach.attached {
+        Attached::All => [config.open_stdin, true, true],
+        Attached::AsCreated => [config.attach_stdin, config.attach_stdout, config.attach_stderr],
+    };
+    let mut wanted = std::array::from_fn(|i| ours[i] && theirs[i]);
+    wanted[0] &= config.open_stdin && !attach.no_stdin;
+    wanted
+}
+
 impl Attach {
     /// Sets where input comes from and output goes.
     #[must_use]

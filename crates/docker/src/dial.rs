@@ -90,7 +90,7 @@ impl Dial {
     }
 }
 
-fn nonblocking(fd: OwnedFd) -> io::Result<OwnedFd> {
+pub(crate) fn nonblocking(fd: OwnedFd) -> io::Result<OwnedFd> {
     fcntl_setfl(&fd, fcntl_getfl(&fd)? | OFlags::NONBLOCK)?;
     Ok(fd)
 }

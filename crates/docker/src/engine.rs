@@ -263,13 +263,25 @@ impl Engine {
     /// Sends a request, on the kept connection if there is one, and reads the head of its answer.
     fn exchange(&self, request: &Request<'_>, patience: Patience<'_>) -> Result<(Head, Body)> {
         let kept = self.0.idle.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let mut connection = match kept.filter(Connection::is_idle) {
-            Some(connection) => connection,
-            None => self.dial(patience)?,
-        };
         let failed = |trouble| self.error(trouble, patience);
-        connection.send(request, patience).map_err(failed)?;
-        let head = connection.head(patience).map_err(failed)?;
+        let asked = kept.filter(Connection::is_idle).map(|mut connection| {
+            connection.send(request, patience)?;
+            Ok((connection.head(patience)?, connection))
+        });
+        let (head, connection) = match asked {
+            Some(Ok(answered)) => answered,
+            // It was closed just when we asked: what changes nothing is asked again (RFC 9112 section 9.3.1).
+            Some(Err(trouble))
+                if !matches!((&trouble, request.method), (Trouble::Lost(_), "GET" | "HEAD")) =>
+            {
+                return Err(failed(trouble));
+            }
+            _ => {
+                let mut connection = self.dial(patience)?;
+                connection.send(request, patience).map_err(failed)?;
+                (connection.head(patience).map_err(failed)?, connection)
+            }
+        };
         let body = Body::new(connection, &head, request.method == "HEAD").map_err(failed)?;
         Ok((head, body))
     }

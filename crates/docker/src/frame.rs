@@ -2,6 +2,8 @@
 //!
 //! Source: the Engine API's "Attach to a container", *Stream format*.
 
+use std::io::{self, Read};
+
 /// How long the head of a frame is, in bytes.
 pub const HEAD: usize = 8;
 
@@ -28,9 +30,74 @@ pub fn parse(head: [u8; HEAD]) -> Result<(Of, u32), String> {
     Ok((of, u32::from_be_bytes([l0, l1, l2, l3])))
 }
 
+/// What is read at once, in bytes.
+const CHUNK: usize = 64 * 1024;
+
+/// A stream in frames, taken apart by whoever reads it: for sockets of one's own, and for logs. (A process that is
+/// attached to moves its streams itself.)
+#[derive(Debug)]
+pub struct Demuxer<R> {
+    from: R,
+    of: Of,
+    /// How much of the frame is left, in bytes.
+    left: u32,
+}
+
+impl<R: Read> Demuxer<R> {
+    /// Reads from a stream that blocks, from the beginning of a frame.
+    pub fn new(from: R) -> Demuxer<R> {
+        Demuxer { from, of: Of::Stdout, left: 0 }
+    }
+
+    /// The next bytes, at most 64 KiB, and whose they are; `None` at the end.
+    ///
+    /// # Errors
+    /// `InvalidData` for what is no frame, `UnexpectedEof` for an end in the middle of one, those of the stream.
+    pub fn read(&mut self) -> io::Result<Option<(Of, Vec<u8>)>> {
+        while self.left == 0 {
+            let mut head = [0; HEAD];
+            // An end is one only where a frame would begin.
+            if self.from.read(&mut head[..1])? == 0 {
+                return Ok(None);
+            }
+            self.from.read_exact(&mut head[1..])?;
+            let parsed = parse(head).map_err(|what| io::Error::new(io::ErrorKind::InvalidData, what));
+            (self.of, self.left) = parsed?;
+        }
+        let mut bytes = vec![0; CHUNK.min(self.left as usize)];
+        let read = self.from.read(&mut bytes)?;
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        bytes.truncate(read);
+        self.left -= read as u32;
+        Ok(Some((self.of, bytes)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[track_caller]
+    fn check_stream(bytes: &[u8], expected: &[(Of, &[u8])], end: Option<io::ErrorKind>) {
+        let mut demuxer = Demuxer::new(bytes);
+        for (of, text) in expected {
+            assert_eq!(demuxer.read().unwrap().unwrap(), (*of, text.to_vec()));
+        }
+        assert_eq!(demuxer.read().map_err(|error| error.kind()), end.map_or(Ok(None), Err));
+    }
+
+    #[test]
+    fn streams() {
+        let both = b"\x01\0\0\0\0\0\0\x02ab\x02\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\x01c";
+        check_stream(both, &[(Of::Stdout, b"ab"), (Of::Stderr, b"c")], None);
+        check_stream(b"", &[], None);
+        let short = [(Of::Stdout, &b"a"[..])];
+        check_stream(b"\x01\0\0\0\0\0\0\x02a", &short, Some(io::ErrorKind::UnexpectedEof));
+        check_stream(b"\x01\0\0", &[], Some(io::ErrorKind::UnexpectedEof));
+        check_stream(b"plain text", &[], Some(io::ErrorKind::InvalidData));
+    }
 
     #[track_caller]
     fn check(head: [u8; HEAD], expected: Result<(Of, u32), &str>) {

@@ -46,6 +46,8 @@ fn garbage<T>(what: impl Into<String>) -> Result<T, Trouble> {
 #[derive(Debug)]
 pub(crate) struct Head {
     pub(crate) status: u16,
+    /// Whether the connection ends with this answer, RFC 9112 section 9.3.
+    closes: bool,
     /// With names in lower case.
     headers: Vec<(String, String)>,
 }
@@ -311,8 +313,15 @@ fn parse_head(bytes: &[u8]) -> Result<Option<(usize, Head)>, Trouble> {
         Ok(httparse::Status::Complete(length)) => {
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
             let headers = response.headers.iter();
-            let headers = headers.map(|h| (h.name.to_ascii_lowercase(), text(h.value))).collect();
-            Ok(Some((length, Head { status: response.code.unwrap_or_default(), headers })))
+            let headers: Vec<(String, String)> =
+                headers.map(|h| (h.name.to_ascii_lowercase(), text(h.value))).collect();
+            let mut closes = response.version != Some(1);
+            for (_, value) in headers.iter().filter(|(name, _)| name == "connection") {
+                let mut words = value.split(',').map(str::trim);
+                closes |= words.any(|word| word.eq_ignore_ascii_case("close"));
+            }
+            let status = response.code.unwrap_or_default();
+            Ok(Some((length, Head { status, closes, headers })))
         }
         Err(error) => garbage(format!("it does not speak HTTP ({error})")),
     }
@@ -350,6 +359,7 @@ pub(crate) struct Body {
     connection: Connection,
     framing: Framing,
     begun: bool,
+    closes: bool,
 }
 
 impl Body {
@@ -358,7 +368,8 @@ impl Body {
         head: &Head,
         request_was_head: bool,
     ) -> Result<Body, Trouble> {
-        Ok(Body { connection, framing: head.framing(request_was_head)?, begun: false })
+        let framing = head.framing(request_was_head)?;
+        Ok(Body { connection, framing, begun: false, closes: head.closes })
     }
 
     /// No bytes mean its end.
@@ -425,7 +436,7 @@ impl Body {
     pub(crate) fn into_connection(self) -> Option<Connection> {
         let ended = matches!(self.framing, Framing::Length(0))
             || self.framing == Framing::Ended && self.begun;
-        ended.then_some(self.connection)
+        (ended && !self.closes).then_some(self.connection)
     }
 
     fn next_chunk(&mut self, patience: Patience<'_>) -> Result<(), Trouble> {

@@ -34,6 +34,8 @@ pub use container::{Attach, Attached, Container};
 pub use dial::Dial;
 pub use engine::{ApiVersion, Engine};
 pub use error::{Error, Result};
+pub use exec::Exec;
+pub use frame::Demuxer;
 pub use image::Image;
 pub use relay::Format;
 pub use settings::Settings;

@@ -51,6 +51,19 @@ pub(crate) struct ExecState {
     /// In the engine's own pid namespace; 0 when it was never started.
     #[serde(rename = "Pid", default)]
     pub(crate) pid: u32,
+    #[serde(rename = "ContainerID", default)]
+    pub(crate) container: String,
+    #[serde(rename = "ProcessConfig", default)]
+    pub(crate) process: ExecProcess,
+}
+
+/// What an exec runs.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct ExecProcess {
+    #[serde(default)]
+    pub(crate) tty: bool,
+    #[serde(default)]
+    pub(crate) user: String,
 }
 
 /// `GET /containers/{id}/json`.

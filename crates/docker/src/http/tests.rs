@@ -65,6 +65,16 @@ fn bodies() {
 }
 
 #[test]
+fn connections_that_end_with_their_answer() {
+    let answer = |version: &str, header: &str| {
+        format!("HTTP/1.{version} 200 OK\r\nContent-Length: 2\r\n{header}\r\nok")
+    };
+    check(&answer("1", ""), Ok((200, "ok", true)));
+    check(&answer("1", "Connection: keep-alive, Close\r\n"), Ok((200, "ok", false)));
+    check(&answer("0", ""), Ok((200, "ok", false)));
+}
+
+#[test]
 fn bodies_that_are_cut_short() {
     check("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello", Err("lost"));
     check("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel", Err("lost"));

@@ -22,6 +22,12 @@ pub(super) struct Difference {
     pub(super) why: &'static str,
 }
 
+/// What a tool says that has nothing of the kind, and is not run.
+pub(super) const NOT_RUN: &str = "not run\n";
+
+/// What stands between two texts of which either may be what comes of it, since chance decides.
+pub(super) const OR: &str = "or\n";
+
 /// A container and its main process.
 #[derive(Clone, Copy)]
 pub(super) struct Main {
@@ -143,8 +149,8 @@ impl Check {
     }
 }
 
-/// Whether a text is as expected: `#` stands for a number, `…` for the rest of a line, and a line of `…` alone for any
-/// lines.
+/// Whether a text is as expected: `#` stands for a number, `…` for the rest of a line, a line of `…` alone for any lines,
+/// and [`OR`] is between texts.
 pub(super) fn matches(expected: &str, seen: &str) -> bool {
     fn lines(expected: &[&str], seen: &[&str]) -> bool {
         match (expected, seen) {
@@ -154,7 +160,8 @@ pub(super) fn matches(expected: &str, seen: &str) -> bool {
             _ => false,
         }
     }
-    lines(&expected.lines().collect::<Vec<_>>(), &seen.lines().collect::<Vec<_>>())
+    let seen: Vec<&str> = seen.lines().collect();
+    expected.split(OR).any(|text| lines(&text.lines().collect::<Vec<_>>(), &seen))
 }
 
 fn one(expected: &str, line: &str) -> bool {
@@ -189,6 +196,8 @@ mod tests {
             ("…\n| z\n", "| x\n| y\n| z\n", true),
             ("…\n| z\n", "| z\n", true),
             ("…\n| z\n", "| z\n| x\n", false),
+            ("| a\nor\n| b\n", "| b\n", true),
+            ("| a\nor\n| b\n", "| a\n| b\n", false),
         ] {
             assert_eq!(matches(expected, seen), right, "{expected:?} {seen:?}");
         }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use testkit::{Container, DEADLINE, Engine, Marker, Modes, Session};
 
-use super::check::{Check, How, Step};
+use super::check::{Check, How, NOT_RUN, Step};
 use super::tool::{Programs, engine};
 use crate::Result;
 use crate::compliance::check::wait;
@@ -33,6 +33,9 @@ const SIZE: (u16, u16) = (80, 24);
 /// the line does not end); standard error; an exit code that is not 0; a terminal that is not as it was; what
 /// became of the container; and who is left running, here and there.
 pub(super) fn run(check: &Check, programs: &Programs) -> Result<String> {
+    if check.expected(programs.tool) == NOT_RUN {
+        return Ok(NOT_RUN.into());
+    }
     let own = check.own_engine.then(Engine::own).transpose();
     let own = own.map_err(|reason| format!("cannot run here: {reason}"))?;
     let engine = match &own {
@@ -57,7 +60,7 @@ pub(super) fn run(check: &Check, programs: &Programs) -> Result<String> {
         }
         How::Counted(times, line, shown) => stage.counted(times, line, shown),
     }));
-    let mut text = seen.unwrap_or_else(|panic| Ok(sentence(panic.as_ref())))?;
+    let mut text = without_tracebacks(&seen.unwrap_or_else(|panic| Ok(sentence(panic.as_ref())))?);
     let running: BTreeSet<String> =
         stage.marker.survivors(stage.patience(RUNNING)).iter().map(|line| short(line)).collect();
     if !running.is_empty() {
@@ -274,6 +277,24 @@ fn sentence(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("a panic");
     format!("{}\n", text.replace('\n', "\n    "))
+}
+
+/// The same with a line for the tracebacks of Python: its last, which is the exception.
+fn without_tracebacks(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    let plain = |line: &str| line.trim_start_matches(['|', '~', ' ']).to_owned();
+    let is_exception = |line: &&str| {
+        let line = plain(line);
+        let name = line.split(':').next().unwrap_or_default().rsplit('.').next();
+        name.is_some_and(|name| name.ends_with("Error") || name == "KeyboardInterrupt")
+    };
+    let first = lines.iter().position(|line| line.contains("Traceback (most recent call last)"));
+    let last = lines.iter().rposition(is_exception);
+    let (Some(first), Some(last)) = (first, last) else { return text.to_owned() };
+    let mut seen: Vec<String> = lines[..first].iter().map(|line| (*line).to_owned()).collect();
+    seen.push(format!("a traceback: {}", plain(lines[last])));
+    seen.extend(lines[last + 1..].iter().map(|line| (*line).to_owned()));
+    seen.join("\n") + "\n"
 }
 
 /// The name of a process that was left; `line` is its id and its command line.
