@@ -47,6 +47,12 @@ impl Failure {
             }
             Failure::Usage(error) => complain(&usage_text(&error), Some(&usage_hint(&error))),
             Failure::Connect(error) => complain(&chain(&error), error.hint().as_deref()),
+            // As for any tool whose reader has seen enough.
+            Failure::Place(thither::Error::Terminal { source, .. })
+                if source.kind() == io::ErrorKind::BrokenPipe =>
+            {
+                return 0;
+            }
             Failure::Place(error) => {
                 complain(&chain(&error), error.hint());
                 return error.shell_code();

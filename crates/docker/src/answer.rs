@@ -27,7 +27,8 @@ impl Pending {
         let Pending { engine, mut connection } = self;
         let patience = engine.patience(cancel);
         let head = connection.head(patience).map_err(|t| engine.error(t, patience))?;
-        let mut body = Body::new(connection, &head, false).map_err(|t| engine.error(t, patience))?;
+        let mut body =
+            Body::new(connection, &head, false).map_err(|t| engine.error(t, patience))?;
         engine.check(&head, &mut body, patience)?;
         Ok(Answer { engine, body })
     }
@@ -73,9 +74,7 @@ impl Answer {
             .map_err(|trouble| self.engine.error(trouble, patience))?;
         serde_json::from_slice(&bytes).map_err(|error| match bytes.is_empty() {
             true => self.engine.lost(),
-            false => self
-                .engine
-                .garbage(format!("an answer that is not as documented: {error}")),
+            false => self.engine.garbage(format!("an answer that is not as documented: {error}")),
         })
     }
 }

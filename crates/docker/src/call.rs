@@ -19,7 +19,14 @@ pub(crate) struct Call<'a> {
 
 impl<'a> Call<'a> {
     fn new(method: &'static str, path: impl Into<String>) -> Call<'a> {
-        Call { method, target: path.into(), body: None, headers: Vec::new(), limit: None, cancel: None }
+        Call {
+            method,
+            target: path.into(),
+            body: None,
+            headers: Vec::new(),
+            limit: None,
+            cancel: None,
+        }
     }
 
     pub(crate) fn get(path: impl Into<String>) -> Call<'a> {

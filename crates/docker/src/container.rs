@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use thither_place::{Error as There, Exit, Process, Stream, Streams, WindowSize};
 
-use crate::control::{self, Held, What};
 use crate::call::{Call, encoded};
+use crate::control::{self, Held, What};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::exec::{of_container, terminal_process};
@@ -278,7 +278,8 @@ impl Container {
         let ours = plumbing.as_ref().map_or([true; 3], Plumbing::wanted);
         let wanted = wanted(attach, config, ours);
 
-        let ask = |engine| Waiting::new(engine, &self.name, WaitFor::NextExit, cancel).map_err(failed);
+        let ask =
+            |engine| Waiting::new(engine, &self.name, WaitFor::NextExit, cancel).map_err(failed);
         let early = self.engine.version_or(cancel).map_err(failed)?
             >= crate::engine::ApiVersion::WAIT_CONDITION;
         let mut waiting = (early || !start).then(|| ask(&self.engine)).transpose()?;
@@ -294,8 +295,7 @@ impl Container {
             waiting = Some(ask(&self.engine)?);
         }
         let target = self.target();
-        let what =
-            What { program: "the main process".into(), has_terminal: config.tty, vanishes };
+        let what = What { program: "the main process".into(), has_terminal: config.tty, vanishes };
         let process = match (size, plumbing) {
             (Some(size), _) => {
                 self.fit(size, start, cancel);

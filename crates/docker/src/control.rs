@@ -7,8 +7,8 @@ use rustix::event::epoll::EventFlags;
 use thither_place::{Control, Event, Exit, WindowSize};
 use thither_term::Interest;
 
-use crate::driver::Driver;
 use crate::answer::{Answer, Pending};
+use crate::driver::Driver;
 use crate::error::Error;
 use crate::relay::{Broken, Step};
 use crate::target::{self, Target, WaitFor, Waiting};
@@ -110,7 +110,8 @@ impl Held {
                 // Its other holder reads what is left.
                 self.streams_ended = true;
                 let unwatched = self.watch.want(STREAM, fd, EventFlags::empty());
-                unwatched.map_err(|error| self.failed(Held::here(error), "wait for the command"))?;
+                unwatched
+                    .map_err(|error| self.failed(Held::here(error), "wait for the command"))?;
                 return Ok(());
             }
             Streams::Relay(driver) => driver.step(),
@@ -125,12 +126,27 @@ impl Held {
                 }
                 Ok(())
             }
-            // What a local command gets that writes there.
-            Ok(Step::Closed(_)) => match self.target.signal(libc_sigpipe()) {
-                Ok(()) | Err(Error::Unsupported { .. }) => Ok(()),
-                Err(error) => Err(self.failed(error, "end the command")),
-            },
+            Ok(Step::Closed(of)) => self.closed(of),
             Err(broken) => Err(self.broken(broken)),
+        }
+    }
+
+    /// Nobody reads destination `of` any more. An exec gets the signal that a local command would get that writes there.
+    /// The main process of a container ignores it unless it asks for it (pid_namespaces(7)): it is let go of.
+    fn closed(&self, of: usize) -> thither_place::Result<()> {
+        let told = match &self.target {
+            Target::Exec { .. } => self.target.signal(sigpipe()),
+            Target::Container { .. } => Err(Error::Cancelled),
+        };
+        match told {
+            Ok(()) => Ok(()),
+            Err(Error::Unsupported { .. } | Error::Cancelled) => {
+                Err(thither_place::Error::Terminal {
+                    action: writing(of),
+                    source: io::ErrorKind::BrokenPipe.into(),
+                })
+            }
+            Err(error) => Err(self.failed(error, "end the command")),
         }
     }
 
@@ -148,12 +164,8 @@ impl Held {
             }
             Broken::Output(of, source) => {
                 // It would write for ever to nobody.
-                let _ = self.target.signal(libc_sigpipe());
-                let action = match of {
-                    0 => "write to standard output",
-                    _ => "write to standard error",
-                };
-                There::Terminal { action, source }
+                let _ = self.target.signal(sigpipe());
+                There::Terminal { action: writing(of), source }
             }
             Broken::Input(source) => There::Terminal { action: "read standard input", source },
         }
@@ -262,7 +274,11 @@ impl Held {
     }
 }
 
-fn libc_sigpipe() -> i32 {
+fn writing(of: usize) -> &'static str {
+    if of == 0 { "write to standard output" } else { "write to standard error" }
+}
+
+fn sigpipe() -> i32 {
     rustix::process::Signal::PIPE.as_raw()
 }
 

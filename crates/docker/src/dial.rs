@@ -65,12 +65,8 @@ impl Dial {
         match self {
             Dial::Unix(path) => {
                 let flags = SocketFlags::CLOEXEC;
-                let socket = rustix::net::socket_with(
-                    AddressFamily::UNIX,
-                    SocketType::STREAM,
-                    flags,
-                    None,
-                )?;
+                let socket =
+                    rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
                 // Blocks only while the engine's queue of connections is full; then for as long as the limit says.
                 sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, Some(limit))?;
                 match connect(&socket, &SocketAddrUnix::new(path)?) {

@@ -37,13 +37,14 @@ impl Driver {
         let stop = eventfd(0, EventfdFlags::CLOEXEC)?;
         let stop_there = stop.try_clone()?;
         let mut relay = Box::new(relay);
-        let thread = std::thread::Builder::new().name("docker streams".into()).spawn(move || {
-            let result = drive(&mut relay, &target, &stop_there);
-            // The pipes end here, and not when somebody looks at the result.
-            relay.let_go();
-            drop(done_there);
-            (relay, result)
-        })?;
+        let thread =
+            std::thread::Builder::new().name("docker streams".into()).spawn(move || {
+                let result = drive(&mut relay, &target, &stop_there);
+                // The pipes end here, and not when somebody looks at the result.
+                relay.let_go();
+                drop(done_there);
+                (relay, result)
+            })?;
         let thread = Thread { done: done.into(), stop, thread: Some(thread), relay: None };
         Ok(Driver::Thread(Box::new(thread)))
     }

@@ -89,7 +89,9 @@ impl Engine {
     pub fn headers(self, headers: impl IntoIterator<Item = (String, String)>) -> Engine {
         let is_name = |name: &str| {
             !name.is_empty()
-                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+                && name
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
         };
         let headers = headers.into_iter();
         let allowed =
@@ -215,7 +217,12 @@ impl Engine {
         Ok(Pending { engine: self.clone(), connection })
     }
 
-    pub(crate) fn complaint(&self, connection: Connection, head: &Head, patience: Patience<'_>) -> Error {
+    pub(crate) fn complaint(
+        &self,
+        connection: Connection,
+        head: &Head,
+        patience: Patience<'_>,
+    ) -> Error {
         let text = Body::new(connection, head, false)
             .and_then(|mut body| body.read_all(MAX_COMPLAINT, patience));
         self.refused(head.status, &text.unwrap_or_default())

@@ -53,7 +53,10 @@ pub enum Error {
         source: Option<io::Error>,
     },
     /// The engine is too old, or too new to speak with us.
-    #[error("the engine at {} speaks the API up to {theirs}, and we from {ours} on", quoted(engine))]
+    #[error(
+        "the engine at {} speaks the API up to {theirs}, and we from {ours} on",
+        quoted(engine)
+    )]
     Version {
         /// The engine's address.
         engine: String,

@@ -16,8 +16,8 @@ use thither_place::archive::{Archive, Kind, NAME_FUNCTIONS, named, temporary_nam
 use thither_place::error::quoted;
 use thither_place::{Command, Error as There, Exit, Output, Result, Stream};
 
-use crate::container::Container;
 use crate::call::Call;
+use crate::container::Container;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::http::{Body, Patience};
@@ -115,8 +115,7 @@ impl Container {
             .stdout(Stream::Null)
             .stderr(Stream::Piped);
         let process = self.exec(&command).map_err(io::Error::other)?;
-        let Output { exit, stderr, .. } =
-            process.wait_with_output().map_err(io::Error::other)?;
+        let Output { exit, stderr, .. } = process.wait_with_output().map_err(io::Error::other)?;
         if exit == Exit::Code(0) {
             return Ok(());
         }
@@ -179,7 +178,8 @@ impl Container {
         };
         let stat = head.header(STAT).and_then(|text| STANDARD.decode(text).ok());
         let stat = stat.and_then(|json| serde_json::from_slice(&json).ok());
-        stat.map(Some).ok_or_else(|| self.engine().garbage("a path's state that is not as documented"))
+        stat.map(Some)
+            .ok_or_else(|| self.engine().garbage("a path's state that is not as documented"))
     }
 
     fn copy_error(&self, verb: &str, path: &Path, error: Error) -> There {

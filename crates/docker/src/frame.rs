@@ -61,7 +61,8 @@ impl<R: Read> Demuxer<R> {
                 return Ok(None);
             }
             self.from.read_exact(&mut head[1..])?;
-            let parsed = parse(head).map_err(|what| io::Error::new(io::ErrorKind::InvalidData, what));
+            let parsed =
+                parse(head).map_err(|what| io::Error::new(io::ErrorKind::InvalidData, what));
             (self.of, self.left) = parsed?;
         }
         let mut bytes = vec![0; CHUNK.min(self.left as usize)];

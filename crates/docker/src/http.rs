@@ -230,7 +230,9 @@ impl Connection {
                 return Err(Trouble::Lost(None));
             }
             bytes.push(byte[0]);
-            if byte[0] == b'\n' && let Some((_, head)) = parse_head(&bytes)? {
+            if byte[0] == b'\n'
+                && let Some((_, head)) = parse_head(&bytes)?
+            {
                 return Ok(head);
             }
             if bytes.len() > MAX_HEAD {
@@ -254,11 +256,7 @@ impl Connection {
     }
 
     /// Reads from what is held, else from the socket. No bytes mean its end.
-    fn read_some(
-        &mut self,
-        bytes: &mut [u8],
-        patience: Patience<'_>,
-    ) -> Result<usize, Trouble> {
+    fn read_some(&mut self, bytes: &mut [u8], patience: Patience<'_>) -> Result<usize, Trouble> {
         if !self.held.is_empty() {
             let n = bytes.len().min(self.held.len());
             bytes[..n].copy_from_slice(&self.held[..n]);

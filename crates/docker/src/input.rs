@@ -69,14 +69,20 @@ impl Input {
         let mut sent = 0;
         while sent < most && !self.stuck {
             if self.start < self.buffer.len() {
-                match send(&socket, &self.buffer[self.start..], SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+                match send(
+                    &socket,
+                    &self.buffer[self.start..],
+                    SendFlags::DONTWAIT | SendFlags::NOSIGNAL,
+                ) {
                     Ok(n) => {
                         self.start += n;
                         sent += n;
                     }
                     Err(Errno::AGAIN) => self.stuck = true,
                     Err(Errno::INTR) => {}
-                    Err(Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN) => return Ok(Sent::Refused),
+                    Err(Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN) => {
+                        return Ok(Sent::Refused);
+                    }
                     Err(error) => return Err(error.into()),
                 }
                 continue;

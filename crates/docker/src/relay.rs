@@ -153,7 +153,8 @@ impl Relay {
         self.frame = Frame::Payload { of: 0, left: 0 };
         while self.start < self.buffer.len() && self.out[0].is_some() {
             if self.write(0)? == 0 {
-                let out = self.out[0].as_ref().map(|out| thither_term::Interest::Write(out.as_fd()));
+                let out =
+                    self.out[0].as_ref().map(|out| thither_term::Interest::Write(out.as_fd()));
                 let Some(out) = out else { break };
                 thither_term::poll(&[out], None).map_err(|error| Broken::Output(0, error))?;
             }

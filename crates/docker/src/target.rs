@@ -57,7 +57,11 @@ impl Target {
     }
 
     /// Sends a new size of the terminal; the answer comes later.
-    pub(crate) fn resize(&self, size: WindowSize, cancel: Option<BorrowedFd<'_>>) -> Result<Pending> {
+    pub(crate) fn resize(
+        &self,
+        size: WindowSize,
+        cancel: Option<BorrowedFd<'_>>,
+    ) -> Result<Pending> {
         let path = match self {
             Target::Container { id, .. } => format!("/containers/{}/resize", encoded(id)),
             Target::Exec { id, .. } => format!("/exec/{}/resize", encoded(id)),
@@ -81,8 +85,10 @@ impl Target {
                 }
             }
             Target::Exec { engine, container, mark, user, .. } => {
-                let mark = mark.as_ref().ok_or_else(|| unsignalled("it was made by another program"))?;
-                let words = ["sh", "-c", SIGNAL, "sh", &signal.to_string(), &format!("{MARK}={mark}")];
+                let mark =
+                    mark.as_ref().ok_or_else(|| unsignalled("it was made by another program"))?;
+                let words =
+                    ["sh", "-c", SIGNAL, "sh", &signal.to_string(), &format!("{MARK}={mark}")];
                 let helper = ExecCreate {
                     attach_stdin: false,
                     attach_stdout: false,

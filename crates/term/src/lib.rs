@@ -47,8 +47,8 @@ pub mod pump;
 pub mod pumps;
 mod visible;
 
-pub use destination::{Destination, Spliced};
 pub use descriptor::{Nonblocking, reopen};
+pub use destination::{Destination, Spliced};
 pub use keeper::Keeper;
 pub use modes::ScreenModes;
 pub use poll::{Interest, Ready, poll};

@@ -6,12 +6,13 @@ use thither_place::error::quoted;
 use thither_place::{Local, Place};
 
 use crate::address::{Address, Hop, ParseError, SCHEMES, Target};
-use crate::nearest::nearest;
 use crate::docker_options::{OF_DOCKER, OF_IMAGE};
+use crate::nearest::nearest;
 use crate::options::{OF_CHROOT, Options};
 
 /// The hint for whoever asked for a place that is none.
-pub(crate) const REACHABLE: &str = "places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`";
+pub(crate) const REACHABLE: &str =
+    "places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`";
 
 /// Why an address leads nowhere.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -235,7 +236,9 @@ mod tests {
         );
         check(
             "kube:pod",
-            expect!["unknown scheme `kube`; places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`"],
+            expect![
+                "unknown scheme `kube`; places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`"
+            ],
         );
         check(
             "web",
@@ -273,7 +276,9 @@ mod tests {
         );
         check(
             "local:|nope:",
-            expect!["unknown scheme `nope`; places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`"],
+            expect![
+                "unknown scheme `nope`; places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`"
+            ],
         );
     }
 }

@@ -224,15 +224,21 @@ mod tests {
     fn bad_values() {
         check_bad(
             "image:x?publish=http",
-            expect!["bad option `publish` of `image:x`: `http` is no port: 1 to 65535; write `publish=[[ADDRESS:]PORT:]PORT[/PROTOCOL]`"],
+            expect![
+                "bad option `publish` of `image:x`: `http` is no port: 1 to 65535; write `publish=[[ADDRESS:]PORT:]PORT[/PROTOCOL]`"
+            ],
         );
         check_bad(
             "image:x?env-file=/nonexistent",
-            expect!["bad option `env-file` of `image:x`: `/nonexistent`: No such file or directory (os error 2); write `env-file=FILE`"],
+            expect![
+                "bad option `env-file` of `image:x`: `/nonexistent`: No such file or directory (os error 2); write `env-file=FILE`"
+            ],
         );
         check_bad(
             "docker:x?volume=/x",
-            expect!["`docker:x` has no option `volume`; known options: `privileged`, `engine`, `context`, `plain-tcp`, `detach-keys`, `user`, `dir`, `env`, `clear-env`"],
+            expect![
+                "`docker:x` has no option `volume`; known options: `privileged`, `engine`, `context`, `plain-tcp`, `detach-keys`, `user`, `dir`, `env`, `clear-env`"
+            ],
         );
     }
 
@@ -247,7 +253,9 @@ mod tests {
             let found = options.env_file(&file).map_err(|error| error.to_string());
             match expected {
                 Ok(expected) => assert_eq!(found.unwrap(), expected),
-                Err(words) => assert!(found.as_ref().is_err_and(|e| e.contains(words)), "{found:?}"),
+                Err(words) => {
+                    assert!(found.as_ref().is_err_and(|e| e.contains(words)), "{found:?}")
+                }
             }
         };
         check("A=1\n\n# no\n  B=x = y\nTHITHER_UNSET\n", Ok(&["A=1", "B=x = y"]));

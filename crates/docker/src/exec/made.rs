@@ -182,11 +182,8 @@ impl Exec {
         streams: &Streams,
         plumbing: Plumbing,
     ) -> thither_place::Result<Process> {
-        let what = What {
-            program: self.program.clone(),
-            has_terminal: self.terminal,
-            vanishes: false,
-        };
+        let what =
+            What { program: self.program.clone(), has_terminal: self.terminal, vanishes: false };
         let target = self.target();
         let process = match (streams, self.terminal) {
             (Streams::Terminal(_), true) => {
@@ -202,8 +199,7 @@ impl Exec {
             }
             (Streams::Separate { .. }, terminal) => {
                 let format = if terminal { Format::Raw } else { Format::Frames };
-                let joined =
-                    plumbing.join(socket, format, target.clone(), Relay::expect_refusal);
+                let joined = plumbing.join(socket, format, target.clone(), Relay::expect_refusal);
                 joined.and_then(|(driver, ends)| {
                     let streams = control::Streams::Relay(driver);
                     let held = Held::new(self.place.clone(), target, streams, None, what)?;

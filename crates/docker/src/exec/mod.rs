@@ -116,8 +116,9 @@ impl Start<'_> {
             let inspected = inspected.map_err(|error| self.failed(error))?;
             kept = inspected.config.env.unwrap_or_default();
         }
-        environment(self.command, &kept)
-            .map_err(|action| self.container.unsupported(action, "set it in the command, by `sh -c`"))
+        environment(self.command, &kept).map_err(|action| {
+            self.container.unsupported(action, "set it in the command, by `sh -c`")
+        })
     }
 
     fn create(&self, hold: bool) -> thither_place::Result<Exec> {

@@ -8,7 +8,8 @@ use crate::error::Error;
 
 /// Whether an engine's words are about the program, and not about the container or the directory.
 pub(crate) fn is_about_the_program(message: &str) -> bool {
-    message.contains("OCI runtime exec failed") || message.contains("OCI runtime create failed")
+    message.contains("OCI runtime exec failed")
+        || message.contains("OCI runtime create failed")
         || message.contains("failed to create task for container")
 }
 

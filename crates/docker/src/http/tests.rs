@@ -87,10 +87,16 @@ fn bodies_that_are_cut_short() {
 fn rubbish() {
     check("SSH-2.0-OpenSSH_9.2\r\n\r\n", Err("it does not speak HTTP (invalid HTTP version)"));
     check("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", Err("a content length of \"-1\""));
-    check("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", Err("an answer in the transfer coding \"gzip\""));
+    check(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
+        Err("an answer in the transfer coding \"gzip\""),
+    );
     let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
     check(&format!("{chunked}x\r\n"), Err("a chunk of length \"x\""));
-    check(&format!("{chunked}10000000000000000\r\n"), Err("a chunk of length \"10000000000000000\""));
+    check(
+        &format!("{chunked}10000000000000000\r\n"),
+        Err("a chunk of length \"10000000000000000\""),
+    );
     check(&format!("{chunked}1\r\nhello\r\n"), Err("a chunk longer than announced"));
     let long = "HTTP/1.1 200 OK\r\nContent-Length: 101\r\n\r\n".to_owned() + &"x".repeat(101);
     check(&long, Err("an answer of more than 100 bytes"));
@@ -166,5 +172,7 @@ fn requests() {
         env!("CARGO_PKG_VERSION")
     );
     assert_eq!(String::from_utf8(request.bytes()).unwrap(), expected);
-    assert!(is_field_value("Basic abc=") && !is_field_value("a\r\nEvil: b") && !is_field_value("é"));
+    assert!(
+        is_field_value("Basic abc=") && !is_field_value("a\r\nEvil: b") && !is_field_value("é")
+    );
 }

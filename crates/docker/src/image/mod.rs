@@ -15,9 +15,9 @@ use thither_place::{
     Command, Error as There, Place, Process, Program, Stream, Streams, WindowSize,
 };
 
+use crate::call::{Call, encoded};
 use crate::container::{Attach, Container};
 use crate::credentials::Lookup;
-use crate::call::{Call, encoded};
 use crate::engine::{ApiVersion, Engine};
 use crate::error::{Error, Result};
 use crate::exec::{DIR_NOT_UTF8, environment, mark};
@@ -25,9 +25,9 @@ use crate::model::{self, Config, Inspected, Made, State};
 use crate::settings::ConfigFile;
 use crate::shim;
 
+use self::ours::{Files, Guard, Ours};
 pub use self::publish::{BadPublish, Publish};
 pub use self::pull::Progress;
-use self::ours::{Files, Guard, Ours};
 use self::record::Record;
 
 /// The label of what we made and clean up after; its value is the container's own.
@@ -228,10 +228,7 @@ impl Image {
         let changes = environment(command, &own)
             .map_err(|action| self.unsupported(action, "set it in the command, by `sh -c`"))?;
         let env = self.options.env.iter().cloned().chain(changes).collect();
-        let stdin = !matches!(
-            &command.streams,
-            Streams::Separate { stdin: Stream::Null, .. }
-        );
+        let stdin = !matches!(&command.streams, Streams::Separate { stdin: Stream::Null, .. });
         let version = self.engine.version_or(cancel).map_err(|error| self.failed(error))?;
         let console_size =
             size.filter(|_| version >= ApiVersion::CONSOLE_SIZE).map(|s| [s.rows, s.cols]);
@@ -300,11 +297,7 @@ impl Image {
         let inspected = Inspected {
             id: container.name().to_owned(),
             state: State::default(),
-            config: Config {
-                tty: size.is_some(),
-                open_stdin: true,
-                ..Config::default()
-            },
+            config: Config { tty: size.is_some(), open_stdin: true, ..Config::default() },
         };
         let attach = Attach {
             start: true,
@@ -315,9 +308,9 @@ impl Image {
             ..Attach::default()
         };
         let vanishes = !self.options.keep;
-        let mut process = container.join(&attach, &inspected, vanishes, true).map_err(|error| {
-            self.of_command(error, command)
-        })?;
+        let mut process = container
+            .join(&attach, &inspected, vanishes, true)
+            .map_err(|error| self.of_command(error, command))?;
         if hold && let Some(terminal) = &process.terminal {
             crate::exec::type_line(terminal).map_err(|source| {
                 self.failed(Error::Here { action: "wait until the command runs", source })
@@ -377,7 +370,8 @@ impl Place for Image {
         record::sweep(&self.engine);
         // An image without a command of its own needs one to be named.
         let command = Command::new("/").stdin(Stream::Null);
-        let image = Image { options: Options { keep: false, ..self.options.clone() }, ..self.clone() };
+        let image =
+            Image { options: Options { keep: false, ..self.options.clone() }, ..self.clone() };
         let (container, guard) = image.fresh(&command, false)?;
         let download = container.download(path)?;
         Ok(Archive::from_tar(Files { download, _guard: guard }, named(path).name))

@@ -55,8 +55,8 @@ impl FromStr for Publish {
             None => (text, "tcp"),
             Some((ports, protocol)) => {
                 let known = ["tcp", "udp", "sctp"].into_iter().find(|known| *known == protocol);
-                let known =
-                    known.ok_or_else(|| bad(format!("`{protocol}` is none of tcp, udp and sctp")))?;
+                let known = known
+                    .ok_or_else(|| bad(format!("`{protocol}` is none of tcp, udp and sctp")))?;
                 (ports, known)
             }
         };
@@ -94,9 +94,9 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, expected: &str) {
-        let found = text.parse::<Publish>().map(|publish| {
-            serde_json::to_string(&bindings(&[publish])).expect("maps of texts")
-        });
+        let found = text
+            .parse::<Publish>()
+            .map(|publish| serde_json::to_string(&bindings(&[publish])).expect("maps of texts"));
         assert_eq!(found.unwrap_or_else(|error| error.to_string()), expected);
     }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::credentials::Credentials;
 use crate::call::Call;
+use crate::credentials::Credentials;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 
@@ -77,8 +77,9 @@ pub(super) fn pull(
     let mut lines = engine.lines(&call, MAX_LINE)?;
     let mut layers = BTreeMap::<String, Layer>::new();
     while let Some(line) = lines.next_line(cancel)? {
-        let line: Line = serde_json::from_slice(&line)
-            .map_err(|error| engine.garbage(format!("a tale that is not as documented: {error}")))?;
+        let line: Line = serde_json::from_slice(&line).map_err(|error| {
+            engine.garbage(format!("a tale that is not as documented: {error}"))
+        })?;
         if let Some(message) = line.error {
             return Err(Error::Refused { status: 200, message });
         }

@@ -13,8 +13,8 @@ use thither_place::state::StateFolder;
 use thither_place::state::lock::{Kind, try_lock};
 
 use super::LABEL;
-use crate::container::Container;
 use crate::call::Call;
+use crate::container::Container;
 use crate::engine::Engine;
 use crate::model::Listed;
 
@@ -37,8 +37,7 @@ impl Record {
         let Some(StateFolder { fd: folder, .. }) = StateFolder::open()? else { return Ok(None) };
         let name = format!("{PREFIX}{label}");
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let mut file =
-            File::from(openat(&folder, &name, flags, Mode::RUSR | Mode::WUSR)?);
+        let mut file = File::from(openat(&folder, &name, flags, Mode::RUSR | Mode::WUSR)?);
         // Nobody else knows it yet. One that is found empty is of a run that made no container.
         try_lock(&file, Kind::Exclusive)?;
         file.write_all(engine.as_bytes())?;

@@ -116,7 +116,10 @@ fn while_one_destination_is_full_the_input_goes_on() {
     let mut typed = [0; 5];
     test.engine.read_exact(&mut typed).unwrap();
     assert_eq!(&typed, b"typed");
-    assert!(!poll(&[Interest::Read(test.relay.as_fd())], Some(std::time::Duration::ZERO)).unwrap()[0].now);
+    assert!(
+        !poll(&[Interest::Read(test.relay.as_fd())], Some(std::time::Duration::ZERO)).unwrap()[0]
+            .now
+    );
 
     let mut out = test.out[0].take().unwrap();
     let reader = std::thread::spawn(move || {
@@ -127,7 +130,8 @@ fn while_one_destination_is_full_the_input_goes_on() {
     while !writer.is_finished() {
         test.relay.step().unwrap();
         // The writer's end shows nowhere but in what it has written.
-        let _ = poll(&[Interest::Read(test.relay.as_fd())], Some(std::time::Duration::from_millis(10)));
+        let _ =
+            poll(&[Interest::Read(test.relay.as_fd())], Some(std::time::Duration::from_millis(10)));
     }
     writer.join().unwrap();
     test.end().unwrap();

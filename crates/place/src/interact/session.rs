@@ -4,8 +4,8 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Instant;
 
-use thither_term::signals::{Received, Sender};
 use rustix::termios::isatty;
+use thither_term::signals::{Received, Sender};
 use thither_term::{Drained, Filled, Interest, Nonblocking, Pump, poll};
 
 use super::heard::Heard;
