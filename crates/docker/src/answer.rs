@@ -1,12 +1,13 @@
 //! Answers that are read later than they are asked for.
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
 use crate::engine::{Engine, MAX_ANSWER};
 use crate::error::Result;
-use crate::http::{Body, Connection};
+use crate::http::{Body, Connection, Patience};
 
 /// A call on its way.
 #[derive(Debug)]
@@ -21,11 +22,25 @@ impl AsFd for Pending {
     }
 }
 
+/// How long the rest of an answer may take that has begun to come, where whoever waits has other things to do.
+pub(crate) const REST: Duration = Duration::from_secs(5);
+
 impl Pending {
+    /// All of an answer that has begun to come.
+    pub(crate) fn json<T: DeserializeOwned>(self) -> Result<T> {
+        self.within(REST, None)?.json()
+    }
+
     /// The head of its answer, and the body as it comes.
     pub(crate) fn answer(self, cancel: Option<BorrowedFd<'_>>) -> Result<Answer> {
+        let limit = self.engine.patience(None).limit;
+        self.within(limit, cancel)
+    }
+
+    /// The same within another time.
+    pub(crate) fn within(self, limit: Duration, cancel: Option<BorrowedFd<'_>>) -> Result<Answer> {
         let Pending { engine, mut connection } = self;
-        let patience = engine.patience(cancel);
+        let patience = Patience::for_answer(limit, cancel);
         let head = connection.head(patience).map_err(|t| engine.error(t, patience))?;
         let mut body =
             Body::new(connection, &head, false).map_err(|t| engine.error(t, patience))?;
@@ -53,7 +68,7 @@ impl Answer {
     /// # Errors
     /// When it has ended all the same.
     pub(crate) fn take_note(&mut self) -> Result<()> {
-        let patience = self.engine.patience(None);
+        let patience = Patience::for_answer(REST, None);
         let mut bytes = [0; 16 * 1024];
         loop {
             match self.body.read(&mut bytes, patience) {
@@ -65,9 +80,9 @@ impl Answer {
         }
     }
 
-    /// All of its body.
+    /// All of its body, which has begun to come.
     pub(crate) fn json<T: DeserializeOwned>(mut self) -> Result<T> {
-        let patience = self.engine.patience(None);
+        let patience = Patience::for_answer(REST, None);
         let bytes = self
             .body
             .read_all(MAX_ANSWER, patience)

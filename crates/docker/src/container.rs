@@ -3,6 +3,7 @@
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use thither_place::{Error as There, Exit, Process, Stream, Streams, WindowSize};
 
@@ -199,7 +200,12 @@ impl Container {
     /// # Errors
     /// When the engine cannot.
     pub fn remove(&self) -> Result<()> {
-        let call = Call::delete(self.path("")).query("force", "1").query("v", "1");
+        let limit = self.engine.patience(None).limit;
+        self.remove_within(limit)
+    }
+
+    pub(crate) fn remove_within(&self, limit: Duration) -> Result<()> {
+        let call = Call::delete(self.path("")).query("force", "1").query("v", "1").limit(limit);
         match self.engine.order(&call) {
             Err(Error::Refused { status: 404, .. }) => Ok(()),
             Err(Error::Refused { status: 409, message }) if message.contains("in progress") => {

@@ -2,14 +2,20 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
+use rustix::event::Timespec;
 use rustix::event::epoll::EventFlags;
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
+};
 use thither_place::{Control, Event, Exit, WindowSize};
 use thither_term::Interest;
 
-use crate::answer::{Answer, Pending};
+use crate::answer::{Answer, Pending, REST};
 use crate::driver::Driver;
 use crate::error::Error;
+use crate::model::ExecState;
 use crate::relay::{Broken, Step};
 use crate::target::{self, Target, WaitFor, Waiting};
 use crate::watch::Watch;
@@ -20,6 +26,8 @@ const END_OF_INPUT: u8 = 4;
 const STREAM: usize = 0;
 const END: usize = 1;
 const RESIZE: usize = 2;
+const STATE: usize = 3;
+const LATE: usize = 4;
 
 /// See the [module](self).
 pub(crate) struct Held {
@@ -30,8 +38,12 @@ pub(crate) struct Held {
     streams_ended: bool,
     /// A container's end.
     waiting: Option<Waiting>,
-    /// Of an exec whose streams have ended before it.
-    ends: Option<Answer>,
+    /// An exec's state was asked for, since its streams have ended.
+    asking: Option<Pending>,
+    /// It lives on without its streams.
+    ends: Ends,
+    /// Readable when an answer is late.
+    late: OwnedFd,
     exit: Option<Exit>,
     /// Whether a container that vanishes has.
     gone: bool,
@@ -52,6 +64,13 @@ pub(crate) struct What {
     pub(crate) vanishes: bool,
 }
 
+/// How we learn of the end of an exec that has closed its streams.
+enum Ends {
+    NotAsked,
+    Asked(Pending),
+    Told(Answer),
+}
+
 /// Who moves the streams.
 pub(crate) enum Streams {
     /// Whoever has the terminal's descriptor. This one is of the same socket.
@@ -69,6 +88,9 @@ impl Held {
         what: What,
     ) -> io::Result<Held> {
         let mut watch = Watch::new()?;
+        let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
+        let late = timerfd_create(TimerfdClockId::Monotonic, flags)?;
+        watch.want(LATE, &late, EventFlags::IN)?;
         match &streams {
             Streams::Terminal(fd) => drop(watch.want(STREAM, fd, EventFlags::RDHUP)?),
             Streams::Relay(driver) => drop(watch.want(STREAM, driver, EventFlags::IN)?),
@@ -82,7 +104,9 @@ impl Held {
             target,
             streams,
             waiting,
-            ends: None,
+            asking: None,
+            ends: Ends::NotAsked,
+            late,
             exit: None,
             gone: !what.vanishes,
             resizing: None,
@@ -127,6 +151,15 @@ impl Held {
                 Ok(())
             }
             Ok(Step::Closed(of)) => self.closed(of),
+            Ok(Step::Excuse) => {
+                // The engine's own words come instead of a process.
+                if self.target.was_started().map_err(|e| self.failed(e, "wait for the command"))?
+                    && let Streams::Relay(driver) = &mut self.streams
+                {
+                    driver.no_excuse();
+                }
+                Ok(())
+            }
             Err(broken) => Err(self.broken(broken)),
         }
     }
@@ -209,38 +242,78 @@ impl Held {
         Ok(())
     }
 
+    /// Asks whether an exec has ended; the answer comes later.
+    fn ask_state(&mut self) -> Result<(), Error> {
+        let Target::Exec { engine, id, .. } = &self.target else { return Ok(()) };
+        let asking = target::ask_exec_state(engine, id)?;
+        self.watch.want(STATE, &asking, EventFlags::IN).map_err(Held::here)?;
+        self.asking = Some(asking);
+        let limit = engine.patience(None).limit;
+        self.set_late(Some(limit)).map_err(Held::here)
+    }
+
+    fn set_late(&self, after: Option<Duration>) -> io::Result<()> {
+        let never = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let value = after.and_then(|after| Timespec::try_from(after).ok()).unwrap_or(never);
+        let once = Itimerspec { it_interval: never, it_value: value };
+        timerfd_settime(&self.late, TimerfdTimerFlags::empty(), &once)?;
+        Ok(())
+    }
+
     /// The end of an exec whose streams have ended.
-    fn exec_end(&mut self, ready: bool) -> thither_place::Result<()> {
-        let Target::Exec { engine, container, id, .. } = &self.target else { return Ok(()) };
+    fn exec_end(&mut self, ready: [EventFlags; 8]) -> thither_place::Result<()> {
         let action = "wait for the command";
-        if let Some(ends) = &mut self.ends {
-            if !ready {
+        if self.asking.is_none() && matches!(self.ends, Ends::NotAsked) {
+            return self.ask_state().map_err(|error| self.failed(error, action));
+        }
+        if !ready[STATE].is_empty()
+            && let Some(asking) = self.asking.take()
+        {
+            let unwatched = self.watch.want(STATE, &asking, EventFlags::empty());
+            unwatched.map_err(|error| self.failed(Held::here(error), action))?;
+            let state: ExecState = asking.json().map_err(|e| self.failed(e, action))?;
+            if !state.running {
+                self.exit = Some(self.exit_of(&state)?);
                 return Ok(());
             }
-            // Of some exec of the container.
-            ends.take_note().map_err(|error| error.at(&self.place, Some(action)))?;
+            self.lives_on().map_err(|error| self.failed(error, action))?;
         }
-        let (engine, container, id) = (engine.clone(), container.clone(), id.clone());
-        let state = target::exec_state(&engine, &id).map_err(|e| self.failed(e, action))?;
-        let state = match state.running && self.ends.is_none() {
-            false => state,
-            true => {
-                // Told of ends from now on, so that one in between is seen by asking again.
-                let ends = target::exec_ends(&engine, &container);
-                let ends = ends.map_err(|error| self.failed(error, action))?;
-                let watched = self.watch.want(END, &ends, EventFlags::IN);
-                watched.map_err(|error| self.failed(Held::here(error), action))?;
-                self.ends = Some(ends);
-                target::exec_state(&engine, &id).map_err(|e| self.failed(e, action))?
-            }
-        };
-        if !state.running {
-            self.exit = Some(self.exit_of(&state)?);
+        if !ready[END].is_empty() {
+            self.told().map_err(|error| self.failed(error, action))?;
         }
         Ok(())
     }
 
-    fn exit_of(&mut self, state: &crate::model::ExecState) -> thither_place::Result<Exit> {
+    /// Asks to be told of its end, unless that was done.
+    fn lives_on(&mut self) -> Result<(), Error> {
+        let Target::Exec { engine, container, .. } = &self.target else { return Ok(()) };
+        if let Ends::NotAsked = self.ends {
+            let asked = target::ask_exec_ends(engine, container)?;
+            self.watch.want(END, &asked, EventFlags::IN).map_err(Held::here)?;
+            self.ends = Ends::Asked(asked);
+            return Ok(());
+        }
+        // It may take as long as it likes.
+        self.set_late(None).map_err(Held::here)
+    }
+
+    /// The engine tells us from now on, or has told us of some exec's end. One in between is seen by asking again.
+    fn told(&mut self) -> Result<(), Error> {
+        self.ends = match std::mem::replace(&mut self.ends, Ends::NotAsked) {
+            Ends::NotAsked => return Ok(()),
+            Ends::Asked(pending) => Ends::Told(pending.within(REST, None)?),
+            Ends::Told(mut answer) => {
+                answer.take_note()?;
+                Ends::Told(answer)
+            }
+        };
+        match self.asking {
+            Some(_) => Ok(()),
+            None => self.ask_state(),
+        }
+    }
+
+    fn exit_of(&mut self, state: &ExecState) -> thither_place::Result<Exit> {
         let code = state.exit_code.unwrap_or_default();
         let Streams::Relay(driver) = &mut self.streams else { return Ok(Exit::Code(code)) };
         match driver.refusal() {
@@ -263,7 +336,7 @@ impl Held {
             let unwatched = self.watch.want(RESIZE, &pending, EventFlags::empty());
             unwatched.map_err(|error| self.failed(Held::here(error), "resize the terminal"))?;
             // It says no before the program runs and after its end, which the streams tell better; a lost engine too.
-            if let Err(error) = pending.answer(None) {
+            if let Err(error) = pending.within(REST, None) {
                 tracing::debug!(%error, "resize");
             }
         }
@@ -331,6 +404,12 @@ impl Control for Held {
             self.resized()?;
         }
         self.go_on(!ready[STREAM].is_empty())?;
+        if !ready[LATE].is_empty() {
+            let engine = self.target.engine();
+            let limit = engine.patience(None).limit;
+            let silent = Error::Silent { engine: engine.name().to_owned(), limit };
+            return Err(self.failed(silent, "wait for the command"));
+        }
         let end = !ready[END].is_empty();
         match &self.target {
             Target::Container { .. } if end => {
@@ -338,7 +417,7 @@ impl Control for Held {
             }
             Target::Container { .. } => {}
             Target::Exec { .. } if self.streams_ended && self.exit.is_none() => {
-                self.exec_end(end)?;
+                self.exec_end(ready)?;
             }
             Target::Exec { .. } => {}
         }

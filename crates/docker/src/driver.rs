@@ -76,6 +76,12 @@ impl Driver {
         }
     }
 
+    pub(crate) fn no_excuse(&mut self) {
+        if let Driver::Caller(relay) = self {
+            relay.no_excuse();
+        }
+    }
+
     pub(crate) fn deliver_refusal(&mut self) -> Result<(), Broken> {
         match self {
             Driver::Caller(relay) => relay.deliver_refusal(),
@@ -95,12 +101,15 @@ fn drive(relay: &mut Relay, target: &Target, stop: &OwnedFd) -> Result<(), Broke
             Step::Going => {}
             Step::Ended => {
                 // It may be what the program itself has printed.
-                if let (Some(_), Target::Exec { engine, id, .. }) = (relay.refusal(), target)
-                    && crate::target::exec_state(engine, id).is_ok_and(|state| state.pid != 0)
-                {
+                if relay.refusal().is_some() && target.was_started().unwrap_or(true) {
                     relay.deliver_refusal()?;
                 }
                 return Ok(());
+            }
+            Step::Excuse => {
+                if target.was_started().unwrap_or(true) {
+                    relay.no_excuse();
+                }
             }
             // As in `Held`; an engine that cannot be reached says so by the stream's end.
             Step::Closed(_) => drop(target.signal(rustix::process::Signal::PIPE.as_raw())),

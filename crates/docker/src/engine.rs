@@ -121,12 +121,12 @@ impl Engine {
 
     /// How long an answer may take.
     pub(crate) fn patience<'a>(&self, cancel: Option<BorrowedFd<'a>>) -> Patience<'a> {
-        Patience { limit: self.0.limit, cancel }
+        Patience::for_answer(self.0.limit, cancel)
     }
 
     pub(crate) fn patience_with<'a>(&self, call: &Call<'a>) -> Patience<'a> {
         let limit = call.limit.map_or(self.0.limit, |limit| limit.min(self.0.limit));
-        Patience { limit, cancel: call.cancel }
+        Patience::for_answer(limit, call.cancel)
     }
 
     /// The version of the API that we speak with it: the lower one of its newest and ours.
@@ -141,7 +141,7 @@ impl Engine {
         if let Some(version) = self.0.version.get() {
             return Ok(*version);
         }
-        let patience = Patience { limit: self.0.limit.min(FIRST_LIMIT), cancel };
+        let patience = Patience::for_answer(self.0.limit.min(FIRST_LIMIT), cancel);
         let request = Request { method: "GET", target: "/_ping", ..NOTHING };
         let (head, mut body) = self.exchange(&request, patience)?;
         let theirs = head.header("api-version").map(str::to_owned);

@@ -220,7 +220,7 @@ impl Read for Download {
             });
         }
         self.since = Instant::now();
-        let patience = Patience { limit: self.limit, cancel: None };
+        let patience = Patience::for_stream(self.limit, None);
         let failed = |trouble| io::Error::other(self.engine.error(trouble, patience));
         self.body.read(bytes, patience).map_err(failed)
     }

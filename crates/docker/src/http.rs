@@ -21,8 +21,31 @@ const MAX_CHUNK_LINE: usize = 4096;
 pub(crate) struct Patience<'a> {
     /// For how long nothing may happen.
     pub(crate) limit: Duration,
+    /// When all has to have happened, where that is not a question of how much there is.
+    pub(crate) until: Option<Instant>,
     /// Readable when the caller gives up.
     pub(crate) cancel: Option<BorrowedFd<'a>>,
+}
+
+impl<'a> Patience<'a> {
+    /// For an answer that has to come within this time, and be whole.
+    pub(crate) fn for_answer(limit: Duration, cancel: Option<BorrowedFd<'a>>) -> Patience<'a> {
+        Patience { limit, until: Instant::now().checked_add(limit), cancel }
+    }
+
+    /// For as much as may come, as long as something does.
+    pub(crate) fn for_stream(limit: Duration, cancel: Option<BorrowedFd<'a>>) -> Patience<'a> {
+        Patience { limit, until: None, cancel }
+    }
+
+    /// How long the next wait may be.
+    fn left(&self) -> Result<Duration, Trouble> {
+        match self.until.map(|until| until.saturating_duration_since(Instant::now())) {
+            Some(Duration::ZERO) => Err(Trouble::Silent),
+            Some(left) => Ok(left.min(self.limit)),
+            None => Ok(self.limit),
+        }
+    }
 }
 
 /// Why an exchange failed.
@@ -230,7 +253,8 @@ impl Connection {
                 return Err(Trouble::Lost(None));
             }
             bytes.push(byte[0]);
-            if byte[0] == b'\n'
+            let is_whole = bytes.ends_with(b"\n\r\n") || bytes.ends_with(b"\n\n");
+            if (is_whole || bytes.len() == 1)
                 && let Some((_, head)) = parse_head(&bytes)?
             {
                 return Ok(head);
@@ -257,6 +281,8 @@ impl Connection {
 
     /// Reads from what is held, else from the socket. No bytes mean its end.
     fn read_some(&mut self, bytes: &mut [u8], patience: Patience<'_>) -> Result<usize, Trouble> {
+        // Also where there is always something.
+        patience.left()?;
         if !self.held.is_empty() {
             let n = bytes.len().min(self.held.len());
             bytes[..n].copy_from_slice(&self.held[..n]);
@@ -304,6 +330,10 @@ impl Connection {
 }
 
 fn parse_head(bytes: &[u8]) -> Result<Option<(usize, Head)>, Trouble> {
+    // A parser passes over empty lines, and would begin anew at each.
+    if bytes.first().is_some_and(|byte| b"\r\n".contains(byte)) {
+        return garbage("it begins with an empty line");
+    }
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut response = httparse::Response::new(&mut headers);
     match response.parse(bytes) {
@@ -327,8 +357,7 @@ fn parse_head(bytes: &[u8]) -> Result<Option<(usize, Head)>, Trouble> {
 
 fn wait(interest: Interest<'_>, patience: Patience<'_>) -> Result<(), Trouble> {
     let cancel = patience.cancel.map_or(Interest::Nothing, Interest::Read);
-    let deadline = Instant::now() + patience.limit;
-    let left = deadline.saturating_duration_since(Instant::now());
+    let left = patience.left()?;
     let ready =
         poll(&[interest, cancel], Some(left)).map_err(|error| Trouble::Lost(Some(error)))?;
     match ready[..] {

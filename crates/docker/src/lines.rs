@@ -30,7 +30,7 @@ impl Engine {
 impl Lines {
     /// The next line that is not empty, without its end; `None` after the last one.
     pub(crate) fn next_line(&mut self, cancel: Option<BorrowedFd<'_>>) -> Result<Option<Vec<u8>>> {
-        let patience = Patience { limit: self.limit, cancel };
+        let patience = Patience::for_stream(self.limit, cancel);
         loop {
             if let Some(end) = self.held.iter().position(|&byte| byte == b'\n') {
                 let line: Vec<u8> = self.held.drain(..=end).collect();

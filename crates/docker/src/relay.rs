@@ -16,17 +16,16 @@ use crate::frame::{self, Of};
 use crate::input::{Input, Sent};
 use crate::watch::Watch;
 
+mod excuse;
+
+use self::excuse::{MAX_REFUSAL, Refusal};
+
 /// What is read at once for a destination that is no pipe, in bytes.
 const CHUNK: usize = 64 * 1024;
 /// Payload from this length on goes to a pipe by splice(2); below it costs a page of the pipe for little, in bytes.
 const WORTH_SPLICING: usize = 4096;
 /// What one step moves at most, so that its caller gets to signals and keys, in bytes.
 const STEP: usize = 4 * 1024 * 1024;
-/// How engines begin to say that they could not start an exec, in the place of its output.
-const REFUSAL: &[u8] = b"OCI runtime exec failed";
-/// How much of it is kept, in bytes.
-const MAX_REFUSAL: usize = 8 * 1024;
-
 const SOCKET: usize = 0;
 const OUT: [usize; 2] = [1, 2];
 const INPUT: usize = 3;
@@ -58,6 +57,9 @@ pub(crate) enum Broken {
 pub(crate) enum Step {
     /// There is more to come.
     Going,
+    /// The same, and what has come so far reads like an engine's excuse: it is held back until it is known that there is
+    /// a process, by [`Relay::no_excuse`].
+    Excuse,
     /// Destination 1 or 2 was found to be gone, just now; what is for it is dropped from here on.
     Closed(usize),
     /// The program's output has ended, and all of it is delivered.
@@ -91,17 +93,6 @@ enum Frame {
 
 const NEXT: Frame = Frame::Head { bytes: [0; frame::HEAD], have: 0 };
 
-/// Whether the engine's excuse may come, in the place of output.
-#[derive(Debug, PartialEq, Eq)]
-enum Refusal {
-    /// As the first thing.
-    Possible,
-    /// It does: this much of it so far.
-    Coming(Vec<u8>),
-    /// It cannot any more.
-    No,
-}
-
 impl Relay {
     /// `socket` has `O_NONBLOCK`.
     pub(crate) fn new(
@@ -129,39 +120,6 @@ impl Relay {
         Ok(relay)
     }
 
-    /// The same for an exec, whose engine may say in the place of its output that it could not be started.
-    pub(crate) fn expect_refusal(mut self) -> Relay {
-        self.refusal = Refusal::Possible;
-        self
-    }
-
-    /// What the engine said in the place of output, if it did.
-    pub(crate) fn refusal(&self) -> Option<String> {
-        match &self.refusal {
-            Refusal::Coming(text) => Some(String::from_utf8_lossy(text).trim().to_owned()),
-            _ => None,
-        }
-    }
-
-    /// The program did run and has printed that itself.
-    pub(crate) fn deliver_refusal(&mut self) -> Result<(), Broken> {
-        let Refusal::Coming(text) = std::mem::replace(&mut self.refusal, Refusal::No) else {
-            return Ok(());
-        };
-        self.buffer = text;
-        self.start = 0;
-        self.frame = Frame::Payload { of: 0, left: 0 };
-        while self.start < self.buffer.len() && self.out[0].is_some() {
-            if self.write(0)? == 0 {
-                let out =
-                    self.out[0].as_ref().map(|out| thither_term::Interest::Write(out.as_fd()));
-                let Some(out) = out else { break };
-                thither_term::poll(&[out], None).map_err(|error| Broken::Output(0, error))?;
-            }
-        }
-        Ok(())
-    }
-
     /// Moves what can be moved now.
     pub(crate) fn step(&mut self) -> Result<Step, Broken> {
         let ready = self.watch.ready().map_err(|error| Broken::Lost(Some(error)))?;
@@ -169,6 +127,8 @@ impl Relay {
         self.send_input(ready)?;
         if self.ended && step == Step::Going {
             step = Step::Ended;
+        } else if step == Step::Going && matches!(self.refusal, Refusal::Coming(..)) {
+            step = Step::Excuse;
         }
         self.want().map_err(|error| Broken::Lost(Some(error)))?;
         Ok(step)
@@ -255,7 +215,7 @@ impl Relay {
         if self.start < self.buffer.len() {
             return self.write_held(of);
         }
-        if self.refusal != Refusal::No && !self.is_refusal(most)? {
+        if self.refusal != Refusal::No && !self.is_refusal(of, most)? {
             return Ok(Moved::Nothing);
         }
         if let (Refusal::No, Some(out)) = (&self.refusal, &self.out[of])
@@ -296,11 +256,22 @@ impl Relay {
 
     /// What was just read into the buffer goes on its way.
     fn deliver(&mut self, of: usize, n: usize) -> Result<Moved, Broken> {
-        if let Refusal::Coming(text) = &mut self.refusal {
-            let room = MAX_REFUSAL.saturating_sub(text.len());
-            text.extend_from_slice(&self.buffer[..n.min(room)]);
-            self.start = self.buffer.len();
-            return Ok(Moved::Bytes(n));
+        if let Refusal::Coming(whose, text) = &mut self.refusal {
+            if *whose == of && text.len() + n <= MAX_REFUSAL {
+                text.extend_from_slice(&self.buffer[..n]);
+                self.start = self.buffer.len();
+                return Ok(Moved::Bytes(n));
+            }
+            // No engine says so much, nor anything else.
+            let (whose, text) = (*whose, std::mem::take(text));
+            self.refusal = Refusal::No;
+            let now = std::mem::replace(&mut self.buffer, text);
+            if whose == of {
+                self.buffer.extend_from_slice(&now);
+            } else {
+                self.write_all(whose)?;
+                (self.buffer, self.start) = (now, 0);
+            }
         }
         // A blocking pipe may be full: it is asked before each write. Others say so themselves.
         if self.out[of].as_ref().is_some_and(|out| out.is_always_ready() || !out.is_pipe()) {
@@ -354,6 +325,19 @@ impl Relay {
         }
     }
 
+    /// Writes what is held, however long that takes.
+    fn write_all(&mut self, of: usize) -> Result<(), Broken> {
+        while self.start < self.buffer.len() && self.out[of].is_some() {
+            if self.write(of)? == 0
+                && let Some(out) = &self.out[of]
+            {
+                let out = thither_term::Interest::Write(out.as_fd());
+                thither_term::poll(&[out], None).map_err(|error| Broken::Output(of, error))?;
+            }
+        }
+        Ok(())
+    }
+
     fn closed(&mut self, of: usize) -> Result<Moved, Broken> {
         if let Some(out) = self.out[of].take() {
             let _ = self.watch.want(OUT[of], out, EventFlags::empty());
@@ -376,26 +360,6 @@ impl Relay {
             }
             _ => Err(Broken::Lost(None)),
         }
-    }
-
-    /// Finds out whether the first thing that comes is the engine's excuse. `false` while that cannot be said.
-    fn is_refusal(&mut self, most: usize) -> Result<bool, Broken> {
-        if self.refusal != Refusal::Possible {
-            return Ok(true);
-        }
-        let mut bytes = [0; REFUSAL.len()];
-        let wanted = most.min(REFUSAL.len());
-        match recv(&self.socket, &mut bytes[..wanted], RecvFlags::DONTWAIT | RecvFlags::PEEK) {
-            Err(Errno::AGAIN | Errno::INTR) => return Ok(false),
-            Err(error) => return Err(Broken::Lost(Some(error.into()))),
-            Ok((n, _)) => {
-                self.refusal = match bytes[..n] == *REFUSAL {
-                    true => Refusal::Coming(Vec::new()),
-                    false => Refusal::No,
-                };
-            }
-        }
-        Ok(true)
     }
 
     fn send_input(&mut self, ready: [EventFlags; 8]) -> Result<(), Broken> {

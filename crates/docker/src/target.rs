@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use thither_place::{Exit, WindowSize};
 
-use crate::answer::{Answer, Pending};
+use crate::answer::{Answer, Pending, REST};
 use crate::call::{Call, encoded};
 use crate::engine::{ApiVersion, Engine};
 use crate::error::{Error, Result};
@@ -71,6 +71,17 @@ impl Target {
             .query("w", size.cols.to_string())
             .cancel(cancel);
         self.engine().begin(&call)
+    }
+
+    /// Whether there has been a process.
+    pub(crate) fn was_started(&self) -> Result<bool> {
+        match self {
+            Target::Container { .. } => Ok(true),
+            Target::Exec { engine, id, .. } => {
+                let state: ExecState = engine.call(&exec_inspect(id).limit(SIGNALLING))?;
+                Ok(state.pid != 0)
+            }
+        }
     }
 
     /// Sends a signal by its Linux number. It is no error if nothing runs any more.
@@ -142,15 +153,24 @@ pub(crate) fn exec_start<'a>(id: &str, start: &ExecStart) -> Call<'a> {
 }
 
 pub(crate) fn exec_state(engine: &Engine, id: &str) -> Result<ExecState> {
-    engine.call(&Call::get(format!("/exec/{}/json", encoded(id))))
+    engine.call(&exec_inspect(id))
+}
+
+/// The same question, to be answered later.
+pub(crate) fn ask_exec_state(engine: &Engine, id: &str) -> Result<Pending> {
+    engine.begin(&exec_inspect(id))
+}
+
+fn exec_inspect<'a>(id: &str) -> Call<'a> {
+    Call::get(format!("/exec/{}/json", encoded(id)))
 }
 
 /// Asks to be told of the ends of a container's execs.
-pub(crate) fn exec_ends(engine: &Engine, container: &str) -> Result<Answer> {
+pub(crate) fn ask_exec_ends(engine: &Engine, container: &str) -> Result<Pending> {
     let filters = BTreeMap::from([("event", ["exec_die"]), ("container", [container])]);
     // A map of texts: it cannot fail.
     let filters = serde_json::to_string(&filters).unwrap_or_default();
-    engine.begin(&Call::get("/events").query("filters", filters))?.answer(None)
+    engine.begin(&Call::get("/events").query("filters", filters))
 }
 
 /// When a container's wait is over.
@@ -202,7 +222,7 @@ impl Waiting {
     pub(crate) fn exit(self) -> Result<Exit> {
         let answer = match self {
             Waiting::Begun(answer) => answer,
-            Waiting::Asked(pending) => pending.answer(None)?,
+            Waiting::Asked(pending) => pending.within(REST, None)?,
         };
         let Waited { code, error } = answer.json()?;
         match error {

@@ -40,7 +40,7 @@ impl Engine {
             upgrade: false,
             chunked: true,
         };
-        let whole = self.patience_with(call);
+        let whole = Patience::for_stream(self.patience_with(call).limit, None);
         let patience = Patience { limit: TICK, ..whole };
         let failed = |trouble| UploadError::Engine(self.error(trouble, whole));
         let mut connection = self.dial(whole).map_err(UploadError::Engine)?;

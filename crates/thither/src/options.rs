@@ -104,7 +104,8 @@ impl<'a> Options<'a> {
             let wrong = match (&known.value, value) {
                 (Value::None, Some(_)) => "it takes no value",
                 (Value::Some(_), None) => "it needs a value",
-                (_, Some(value)) if value.is_empty() => "its value is empty",
+                // An entrypoint that is empty is none, as `docker run` has it.
+                (_, Some(value)) if value.is_empty() && key != "entrypoint" => "its value is empty",
                 _ => continue,
             };
             return Err(options.bad(key, wrong));

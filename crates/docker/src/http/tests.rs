@@ -3,7 +3,8 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::thread;
 
-const PATIENCE: Patience<'_> = Patience { limit: Duration::from_secs(30), cancel: None };
+const PATIENCE: Patience<'_> =
+    Patience { limit: Duration::from_secs(30), until: None, cancel: None };
 
 /// A connection, and its other end.
 fn pair() -> (Connection, UnixStream) {
@@ -85,6 +86,7 @@ fn bodies_that_are_cut_short() {
 
 #[test]
 fn rubbish() {
+    check("\r\nHTTP/1.1 200 OK\r\n\r\n", Err("it begins with an empty line"));
     check("SSH-2.0-OpenSSH_9.2\r\n\r\n", Err("it does not speak HTTP (invalid HTTP version)"));
     check("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", Err("a content length of \"-1\""));
     check(
@@ -132,9 +134,19 @@ fn nothing_beyond_the_head_is_taken() {
 }
 
 #[test]
+fn what_drips_ends_too() {
+    let (mut connection, mut theirs) = pair();
+    let writer = thread::spawn(move || while theirs.write_all(b"x").is_ok() {});
+    let late = Patience { until: Some(Instant::now()), ..PATIENCE };
+    assert_eq!(described(connection.head(late).map(drop)), Err("silent".to_owned()));
+    drop(connection);
+    writer.join().unwrap();
+}
+
+#[test]
 fn waits_end() {
     let (mut connection, theirs) = pair();
-    let impatient = Patience { limit: Duration::ZERO, cancel: None };
+    let impatient = Patience { limit: Duration::ZERO, ..PATIENCE };
     assert_eq!(described(connection.head(impatient).map(drop)), Err("silent".to_owned()));
     let (cancel, mut canceller) = io::pipe().unwrap();
     canceller.write_all(b"x").unwrap();

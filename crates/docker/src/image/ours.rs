@@ -2,12 +2,16 @@
 
 use std::io::{self, Read};
 use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
 use thither_place::{Control, Event, WindowSize};
 
 use super::record::Record;
 use crate::container::Container;
 use crate::files::Download;
+
+/// How long that may take. Whoever waits for it wants to leave, and what remains is found by its record.
+const REMOVING: Duration = Duration::from_secs(5);
 
 /// Removes the container unless it has gone by itself.
 pub(super) struct Guard {
@@ -18,7 +22,7 @@ pub(super) struct Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         let Some(container) = self.container.take() else { return };
-        match container.remove() {
+        match container.remove_within(REMOVING) {
             Ok(()) => {}
             Err(error) => {
                 tracing::debug!(%error, "the container is left for the next run");

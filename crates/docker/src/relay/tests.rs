@@ -1,3 +1,4 @@
+use super::excuse::REFUSAL;
 use super::*;
 use std::fs::File;
 use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
@@ -39,7 +40,7 @@ impl Test {
         loop {
             match self.relay.step()? {
                 Step::Ended => break,
-                Step::Going | Step::Closed(_) => wait(&self.relay),
+                Step::Going | Step::Excuse | Step::Closed(_) => wait(&self.relay),
             }
         }
         self.relay.let_go();
@@ -215,7 +216,11 @@ fn an_excuse_is_kept_apart() {
     let test = test.says(&[frame(1, first), frame(1, rest)].concat());
     let Test { mut relay, engine, out, .. } = test;
     drop(engine);
-    while relay.step().unwrap() != Step::Ended {
+    loop {
+        match relay.step().unwrap() {
+            Step::Ended => break,
+            step => assert_eq!(step, Step::Excuse),
+        }
         wait(&relay);
     }
     assert_eq!(relay.refusal().unwrap(), String::from_utf8_lossy(said).trim());
@@ -225,6 +230,37 @@ fn an_excuse_is_kept_apart() {
     let mut text = Vec::new();
     out[0].as_ref().unwrap().read_to_end(&mut text).unwrap();
     assert_eq!(text, said);
+}
+
+#[test]
+fn what_only_reads_like_an_excuse_goes_on() {
+    let mut test = Test::new(Format::Frames).says(&frame(1, REFUSAL));
+    test.relay = test.relay.expect_refusal();
+    assert_eq!(test.relay.step().unwrap(), Step::Excuse);
+    // There is a process.
+    test.relay.no_excuse();
+    wait(&test.relay);
+    assert_eq!(test.relay.step().unwrap(), Step::Going);
+    let mut text = vec![0; REFUSAL.len()];
+    test.out[0].as_mut().unwrap().read_exact(&mut text).unwrap();
+    assert_eq!(text, REFUSAL);
+    let [out, _] = test.says(&frame(1, b"more")).end().unwrap();
+    assert_eq!(out, "more");
+}
+
+#[test]
+fn no_excuse_is_so_long_or_of_two_streams() {
+    let long = [REFUSAL, &vec![b'x'; MAX_REFUSAL]].concat();
+    let mut test = Test::new(Format::Frames);
+    test.relay = test.relay.expect_refusal();
+    let [out, _] = test.says(&[frame(1, &long), frame(1, b"!")].concat()).end().unwrap();
+    assert_eq!(out.as_bytes(), [&long, &b"!"[..]].concat());
+
+    let mut test = Test::new(Format::Frames);
+    test.relay = test.relay.expect_refusal();
+    let both = [frame(1, REFUSAL), frame(2, b"err"), frame(1, b"out")].concat();
+    let [out, err] = test.says(&both).end().unwrap();
+    assert_eq!((out.as_bytes(), err.as_str()), ([REFUSAL, b"out"].concat().as_slice(), "err"));
 }
 
 #[test]

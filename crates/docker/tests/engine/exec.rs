@@ -67,18 +67,28 @@ fn check_error(place: &Container, command: Command, expected: Expect) {
 fn programs_that_cannot_be_run() {
     let engine = shared!();
     let sleeper = engine.container(&["sleep", "inf"]).name("tests-bad").start();
-    let _ = sleeper.exec(&["sh", "-c", "echo x > /plain; echo nonsense > /nonsense; chmod +x /nonsense"]);
+    let _ = sleeper.exec(&["sh", "-c", "echo x > /plain"]);
     let place = there(engine, &sleeper);
     check_error(&place, Command::new("no-such"), expect!["cannot run `no-such` in `docker:tests-bad`: No such file or directory (os error 2); exit code 127"]);
     check_error(&place, Command::new("/no/such"), expect!["cannot run `/no/such` in `docker:tests-bad`: No such file or directory (os error 2); exit code 127"]);
     check_error(&place, Command::new("/plain"), expect!["cannot run `/plain` in `docker:tests-bad`: Permission denied (os error 13); exit code 126"]);
     check_error(&place, Command::new("/etc"), expect!["cannot run `/etc` in `docker:tests-bad`: Permission denied (os error 13); exit code 126"]);
-    check_error(&place, Command::new("/nonsense"), expect![""]);
     check_error(&place, Command::new("true").dir("/no-such-dir"), expect![""]);
     check_error(&place, Command::new("true").dir("relative"), expect![""]);
     check_error(&place, Command::new("true").user("nobody-here"), expect![""]);
     check_error(&place, Command::new(""), expect![""]);
     check_error(&place, Command::new("a\0b"), expect![""]);
+}
+
+#[test]
+fn a_program_in_no_format_is_told_of_by_the_engines_runtime() {
+    let engine = shared!();
+    let sleeper = engine.container(&["sleep", "inf"]).start();
+    let _ = sleeper.exec(&["sh", "-c", "echo nonsense > /nonsense; chmod +x /nonsense"]);
+    let found = output(&there(engine, &sleeper), &Command::new("/nonsense"));
+    assert_eq!(found.exit, Exit::Code(1));
+    let said = String::from_utf8_lossy(&found.stderr).into_owned();
+    assert!(said.contains("exec format error"), "{said}");
 }
 
 #[test]

@@ -41,7 +41,55 @@ pub(super) struct Keys {
     /// Whether they began at the start of a line.
     held_at_line_start: bool,
     line_start: bool,
+    report: Report,
     since: Instant,
+}
+
+/// What the terminal says by itself, among the keys: where the cursor is, say, which shells ask at every prompt
+/// (ECMA-48, 5.4; xterm's ctlseqs). It leaves the start of a line what it is.
+#[derive(Clone, Copy, Debug)]
+enum Report {
+    /// No escape sequence.
+    None,
+    /// ESC. In all of these: whether it began at the start of a line.
+    Escape(bool),
+    /// ESC `[`: a control sequence.
+    Control(bool),
+    /// ESC `]`, `P`, `_` or `^`: a string, which BEL or ESC `\\` ends.
+    Text(bool),
+    /// ESC in such a string.
+    TextEscape(bool),
+}
+
+impl Report {
+    /// Takes the next key, and says whether the start of a line is behind it.
+    fn next(&mut self, key: u8, line_start: bool) -> bool {
+        /// Cursor, attributes, status, focus in and out, window, modes.
+        const REPORTS: &[u8] = b"RcnIOty";
+        let (next, line_start) = match (*self, key) {
+            (Report::None, 0x1b) => (Report::Escape(line_start), false),
+            (Report::Escape(before), b'[') => (Report::Control(before), false),
+            (Report::Escape(before), b']' | b'P' | b'_' | b'^') => (Report::Text(before), false),
+            (Report::Control(before), 0x20..=0x3f) => (Report::Control(before), false),
+            (Report::Control(before), key) => {
+                (Report::None, if REPORTS.contains(&key) { before } else { ends_line(key) })
+            }
+            (Report::Text(before), 0x07) | (Report::TextEscape(before), b'\\') => {
+                (Report::None, before)
+            }
+            (Report::Text(before) | Report::TextEscape(before), 0x1b) => {
+                (Report::TextEscape(before), false)
+            }
+            (Report::Text(before), _) => (Report::Text(before), false),
+            (_, key) => (Report::None, ends_line(key)),
+        };
+        *self = next;
+        line_start
+    }
+}
+
+fn ends_line(key: u8) -> bool {
+    matches!(key, b'\r' | b'\n')
 }
 
 enum Match {
@@ -60,6 +108,7 @@ impl Keys {
             passed: 0,
             held_at_line_start: true,
             line_start: true,
+            report: Report::None,
             since: now,
         }
     }
@@ -148,7 +197,7 @@ impl Keys {
             0 => out.push(key),
             _ => self.passed -= 1,
         }
-        self.line_start = matches!(key, b'\r' | b'\n');
+        self.line_start = self.report.next(key, self.line_start);
         self.held_at_line_start = self.line_start;
     }
 
@@ -225,6 +274,23 @@ mod tests {
         check(b"", b"~/x\n~?", b"~/x\n", Some(Action::Help));
         check(b"", b"~\x1a", b"", Some(Action::Suspend));
         check(b"", b"~|.", b"~", Some(Action::Leave));
+    }
+
+    #[test]
+    fn what_the_terminal_says_leaves_the_start_of_a_line() {
+        let leaves = |typed: &[u8]| {
+            let before = &typed[..typed.len() - 2];
+            check(b"", typed, before, Some(Action::Leave));
+        };
+        leaves(b"\r\x1b[24;80R~.");
+        leaves(b"\x1b[?1;2c\x1b[I~.");
+        leaves(b"\r\x1b]11;rgb:0000/0000/0000\x07~.");
+        leaves(b"\r\x1bP1$r0m\x1b\\\x1b[O~.");
+        for typed in
+            [&b"a\x1b[24;80R~."[..], b"\r\x1b[A~.", b"\r\x1bOP~.", b"\r\x1b~.", b"\r\x1b]~."]
+        {
+            check(b"", typed, typed, None);
+        }
     }
 
     #[test]

@@ -255,6 +255,9 @@ impl Farewell {
             (Some(asked), Exit::Signal(libc::SIGKILL | libc::SIGHUP)) => {
                 Ending::Signalled(asked.signal)
             }
+            // The same where the transport has codes alone: we know what we have sent.
+            (Some(asked), Exit::Code(137)) if asked.killed => Ending::Signalled(asked.signal),
+            (Some(asked), Exit::Code(129)) if asked.hung_up => Ending::Signalled(asked.signal),
             _ => Ending::Exited(exit),
         }
     }

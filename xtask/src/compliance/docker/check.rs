@@ -26,7 +26,7 @@ pub(super) struct Difference {
 pub(super) const NOT_RUN: &str = "not run\n";
 
 /// What stands between two texts of which either may be what comes of it, since chance decides.
-pub(super) const OR: &str = "or\n";
+pub(super) const OR: &str = "\nor\n";
 
 /// A container and its main process.
 #[derive(Clone, Copy)]

@@ -60,15 +60,14 @@ fn checks() -> impl Iterator<Item = Check> {
 /// done.
 fn run_all(todo: &[Check], programs: &[Programs]) -> Result<Tally> {
     let next = AtomicUsize::new(0);
-    let jobs: Vec<(&Check, &Programs)> =
-        todo.iter().flat_map(|check| programs.iter().map(move |one| (check, one))).collect();
+    let each = |at| programs.iter().map(move |one| (at, one));
+    let jobs: Vec<(usize, &Programs)> = (0..todo.len()).flat_map(each).collect();
     let (sender, receiver) = channel();
     let work = || {
         let sender = sender.clone();
-        while let Some(&(check, programs)) = jobs.get(next.fetch_add(1, Relaxed)) {
-            let at = todo.iter().position(|one| one.name == check.name);
+        while let Some(&(at, programs)) = jobs.get(next.fetch_add(1, Relaxed)) {
             // Who has failed listens no more.
-            let _ = sender.send((at.unwrap_or_default(), programs.tool, run::run(check, programs)));
+            let _ = sender.send((at, programs.tool, run::run(&todo[at], programs)));
         }
     };
     let mut tally = Tally::default();

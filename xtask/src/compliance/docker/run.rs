@@ -128,7 +128,8 @@ impl Stage<'_> {
         self.arrange(&mut sh);
         sh.stdout(File::create(&out).map_err(failed)?).stderr(File::create(&err).map_err(failed)?);
         let child = sh.spawn().map_err(failed)?;
-        let status = wait(child, self.patience(HANGS), &self.marker);
+        // A script may be many commands.
+        let status = wait(child, 3 * self.patience(HANGS), &self.marker);
         let read = |path: &Path| fs::read(path).map_err(failed);
         let mut text = lines(&read(&out)?, "\n");
         text += &String::from_utf8_lossy(&read(&err)?);
@@ -169,7 +170,7 @@ impl Stage<'_> {
         let status = self.wait(&mut session);
         let mut text = lines(session.transcript().as_bytes(), "\r\n");
         text += &end(status);
-        if session.modes() != fresh() {
+        if status.is_some() && session.modes() != fresh() {
             text += "the terminal is not as it was\n";
         }
         Ok(text)
@@ -205,10 +206,15 @@ impl Stage<'_> {
         if check.container.script.is_none() {
             // It is the container's main process that is to be there.
             let end = Instant::now() + self.patience(INSIDE);
-            let mut inside = self.container.processes();
+            // Its main process waits for nobody: zombies are as good as gone.
+            let alive = || {
+                let processes = self.container.processes();
+                processes.into_iter().filter(|&pid| !has_ended(pid)).collect::<Vec<_>>()
+            };
+            let mut inside = alive();
             while inside.len() > 1 && Instant::now() < end {
                 thread::sleep(Duration::from_millis(20));
-                inside = self.container.processes();
+                inside = alive();
             }
             return match inside.len() {
                 0 => format!("container: {}\n", shown_state(&state())),

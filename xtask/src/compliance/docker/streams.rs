@@ -1,7 +1,7 @@
 //! A container without a terminal, and commands without one in it; with standard input and without.
 
 use super::check::Step::{Show, Type};
-use super::check::{Check, How, IDLE, main};
+use super::check::{Check, How, IDLE, NOT_RUN, main};
 
 /// dockerpty asks for three streams in three connections, and for none of the exit code.
 const CODES: &str = "it knows no exit codes";
@@ -18,7 +18,8 @@ pub(super) const CHECKS: &[Check] = &[
         IDLE,
         How::Typed(&[("exec-i echo out", &[])]),
         "| out\n",
-    ),
+    )
+    .dockerpty(NOT_RUN, "its exec with input is one with a terminal"),
     Check::new(
         "start, neither: output",
         main("echo out"),
@@ -42,7 +43,8 @@ pub(super) const CHECKS: &[Check] = &[
         IDLE,
         How::Script("exec-i sh -c 'echo err >&2' </dev/null 2>err; cat err"),
         "| err\n",
-    ),
+    )
+    .dockerpty(NOT_RUN, "its exec with input is one with a terminal"),
     Check::new(
         "start, neither: errors",
         main("echo err >&2"),
@@ -66,7 +68,8 @@ pub(super) const CHECKS: &[Check] = &[
         IDLE,
         How::Script("exec-i sh -c 'echo out; echo err >&2' </dev/null 2>err; cat err"),
         "| out\n| err\n",
-    ),
+    )
+    .dockerpty(NOT_RUN, "its exec with input is one with a terminal"),
     Check::new(
         "start, neither: mixed",
         main("echo out; echo err >&2; echo out again; echo err again >&2"),
@@ -81,7 +84,8 @@ pub(super) const CHECKS: &[Check] = &[
 sort err | uniq -c",
         ),
         "|  262144 out\n|  262144 err\n",
-    ),
+    )
+    .dockerpty("|  262144 err\n|  262144 out\n", "all is on standard output"),
     Check::new(
         "start, input: input",
         main("echo ready; read -r x; echo got $x").stdin(),
@@ -96,7 +100,8 @@ sort err | uniq -c",
             &[Show("ready"), Type("abc\n")],
         )]),
         "| ready\n| abc\n| got abc\n",
-    ),
+    )
+    .dockerpty(NOT_RUN, "its exec with input is one with a terminal"),
     Check::new(
         "start, neither: input",
         main("read -r x || echo none"),
@@ -120,7 +125,8 @@ sort err | uniq -c",
         IDLE,
         How::Script("echo abc | exec-i sh -c 'cat; echo end'"),
         "| abc\n| end\n",
-    ),
+    )
+    .dockerpty(NOT_RUN, "its exec with input is one with a terminal"),
     Check::new(
         "start, input: ^D at a terminal",
         main("echo ready; cat; echo end").stdin(),
@@ -135,19 +141,22 @@ sort err | uniq -c",
             &[Show("ready"), Type("abc\n"), Show("abc\r\nabc"), Type("\x04")],
         )]),
         "| ready\n| abc\n| abc\n| end\n",
-    ),
+    )
+    .dockerpty(NOT_RUN, "its exec with input is one with a terminal"),
     Check::new(
         "start, input: no terminal there",
         main("tty").stdin(),
         How::Script("start </dev/null"),
         "| not a tty\nexit 1\ncontainer: exit 1\n",
-    ),
+    )
+    .dockerpty("| not a tty\ncontainer: exit 1\n", "it knows no exit codes"),
     Check::new(
         "exec, input: no terminal there",
         IDLE,
         How::Script("exec-i tty </dev/null"),
         "| not a tty\nexit 1\n",
-    ),
+    )
+    .dockerpty(NOT_RUN, "its exec with input is one with a terminal"),
     Check::new(
         "start, input: exit",
         main("exit 7").stdin(),
@@ -161,7 +170,7 @@ sort err | uniq -c",
         How::Script("exec-i sh -c 'exit 7' </dev/null"),
         "exit 7\n",
     )
-    .dockerpty("", CODES),
+    .dockerpty(NOT_RUN, "its exec with input is one with a terminal"),
     Check::new(
         "start, neither: exit",
         main("exit 7"),
@@ -196,7 +205,9 @@ echo abc | docker attach $C >/dev/null; wait",
         main("echo before; until [ -e /go ]; do sleep 0.02; done; echo after").started(),
         How::Typed(&[("attach-logs", &[Show("before"), super::check::Step::Inside("touch /go")])]),
         "| before\n| after\ncontainer: exit 0\n",
-    ),
+    )
+    .docker(NOT_RUN, "it has no such thing: logs and attach are two commands, with a gap between them")
+    .dockerpty(NOT_RUN, "it loses what comes together with the head of the engine's answer"),
     Check::new(
         "start, input: logging disabled",
         main("cat; echo end").stdin().without_logging(),

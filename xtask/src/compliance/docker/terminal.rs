@@ -1,7 +1,7 @@
 //! A container with a terminal, and commands at a terminal in one.
 
 use super::check::Step::{Inside, Raw, Resize, Show, Type};
-use super::check::{Check, How, IDLE, main};
+use super::check::{Check, How, IDLE, NOT_RUN, main};
 
 pub(super) const CHECKS: &[Check] = &[
     Check::new(
@@ -111,7 +111,8 @@ pub(super) const CHECKS: &[Check] = &[
         .tty(),
         How::Typed(&[("start", &[Show("ready"), Raw, Resize(100, 30)])]),
         "| ready\n| resized\ncontainer: exit 0\n",
-    ),
+    )
+    .docker("| ready\n| resized\ncontainer: exit 0\nor\n| ready\nit does not end\ncontainer: running\n", "a new size may be lost while the first one is still on its way"),
     Check::new(
         "exec, terminal: resize",
         IDLE,
@@ -120,7 +121,8 @@ pub(super) const CHECKS: &[Check] = &[
             &[Show("ready"), Raw, Resize(100, 30)],
         )]),
         "| ready\n| resized\n",
-    ),
+    )
+    .docker("| ready\n| resized\nor\n| ready\nit does not end\nleft inside: #\n", "a new size may be lost while the first one is still on its way"),
     Check::new(
         "start, terminal: frantic resize",
         main(
@@ -129,7 +131,8 @@ pub(super) const CHECKS: &[Check] = &[
         .tty(),
         How::Typed(&[("start", FRANTIC)]),
         "| ready\n| resized\ncontainer: exit 0\n",
-    ),
+    )
+    .docker("| ready\n| resized\ncontainer: exit 0\nor\n| ready\nit does not end\ncontainer: running\n", "a new size may be lost while the first one is still on its way"),
     Check::new(
         "exec, terminal: frantic resize",
         IDLE,
@@ -138,7 +141,8 @@ pub(super) const CHECKS: &[Check] = &[
             FRANTIC,
         )]),
         "| ready\n| resized\n",
-    ),
+    )
+    .docker("| ready\n| resized\nor\n| ready\nit does not end\nleft inside: #\n", "a new size may be lost while the first one is still on its way"),
     Check::new(
         "start, terminal: exit",
         main("echo out; exit 7").tty(),
@@ -157,20 +161,26 @@ pub(super) const CHECKS: &[Check] = &[
         "start, terminal: detach",
         main("echo ready; while :; do sleep 1; done").tty(),
         How::Typed(&[("start", &[Show("ready"), Raw, Type("\x10\x11")])]),
-        "| ready\n| ?\ncontainer: running\n",
-    ),
+        "| ready\n| thither: detached\ncontainer: running\n",
+    )
+    .docker("| ready\ncontainer: running\n", "it says nothing")
+    .dockerpty("| ready\nit does not end\ncontainer: running\n", "it waits for input, of which it can make nothing"),
     Check::new(
-        "start, terminal: detach with another pause",
+        "start, terminal: detach, slowly",
         main("echo ready; while :; do sleep 1; done").tty(),
         How::Typed(&[("start", &[Show("ready"), Raw, Type("\x10"), Inside("true"), Type("\x11")])]),
-        "| ready\n| ?\ncontainer: running\n",
-    ),
+        "| ready\n| ^Pthither: detached\ncontainer: running\n",
+    )
+    .docker("| ready\ncontainer: running\n", "it holds ^P back for ever")
+    .dockerpty("| ready\nit does not end\ncontainer: running\n", "it waits for input, of which it can make nothing"),
     Check::new(
         "exec, terminal: detach",
         IDLE,
         How::Typed(&[("exec-t sh -c 'echo ready; while :; do sleep 1; done'", &[Show("ready"), Raw, Type("\x10\x11")])]),
-        "| ready\n| ?\nleft inside: 2\n",
-    ),
+        "| ready\n| thither: detached\nleft inside: #\n",
+    )
+    .docker("| ready\n| read escape sequence\nexit 1\nleft inside: #\n", "a detach is an error only of its exec")
+    .dockerpty("| ready\n| exec attach failed: error on attach stdin: read escape sequence\nleft inside: #\nor\n| ready\n| exec attach failed: error on attach stdin: read escape sequence\n", "the engine's words are taken for the program's"),
     Check::new(
         "start, terminal: detach, reattach",
         main("echo ready; read -r x; echo got $x").tty(),
@@ -178,8 +188,10 @@ pub(super) const CHECKS: &[Check] = &[
             ("start", &[Show("ready"), Raw, Type("\x10\x11")]),
             ("attach", &[Raw, Type("abc\r")]),
         ]),
-        "| ready\n| ?\n| abc\n| got abc\ncontainer: exit 0\n",
-    ),
+        "| ready\n| thither: detached\n| abc\n| got abc\ncontainer: exit 0\n",
+    )
+    .docker("| ready\n| abc\n| got abc\ncontainer: exit 0\n", "it says nothing of the detach")
+    .dockerpty("| ready\nit does not end\n| abc\n| got abc\ncontainer: exit 0\n", "detaching does not end it"),
     Check::new(
         "start, terminal: started before",
         main("read -r x; echo got $x").tty().started(),
@@ -191,7 +203,8 @@ pub(super) const CHECKS: &[Check] = &[
         main("echo before; read -r x; echo got $x").tty().started(),
         How::Typed(&[("attach-logs", &[Raw, Show("before"), Type("abc\r")])]),
         "| before\n| abc\n| got abc\ncontainer: exit 0\n",
-    ),
+    )
+    .docker(NOT_RUN, "it has no such thing: logs and attach are two commands, with a gap between them"),
     Check::new(
         "start, terminal: logging disabled",
         main("echo ready; read -r x; echo got $x").tty().without_logging(),
@@ -203,13 +216,17 @@ pub(super) const CHECKS: &[Check] = &[
         IDLE,
         How::Counted(10, "run-t echo out", "out\r\n"),
         "10 of 10\n",
-    ),
+    )
+    .docker("# of 10\n", "the last output may be lost")
+    .dockerpty("# of 10\n", "the last output may be lost"),
     Check::new(
         "exec, terminal: race of ten",
         IDLE,
         How::Counted(10, "exec-t echo out", "out\r\n"),
         "10 of 10\n",
-    ),
+    )
+    .docker("# of 10\n", "the last output may be lost")
+    .dockerpty("# of 10\n", "the last output may be lost"),
 ];
 
 const FRANTIC: &[super::check::Step] = &[
