@@ -44,7 +44,7 @@ fn verbs_and_flags() {
         expect![[r#"
             $ thither 
             error: no verb
-            hint: it is one of `shell`, `run`, `generate`, `help`
+            hint: it is one of `shell`, `run`, `attach`, `list`, `cp`, `generate`, `help`
             exit 125
             $ thither frobnicate
             error: unknown verb `frobnicate`
@@ -59,8 +59,8 @@ fn verbs_and_flags() {
             hint: write `thither shell PLACE` or `thither run PLACE COMMAND`
             exit 125
             $ thither run
-            error: missing `PLACE`, `COMMAND`
-            hint: usage: thither run <PLACE> <COMMAND>...
+            error: missing `PLACE`
+            hint: usage: thither run <PLACE> [COMMAND]...
             exit 125
             $ thither run local:
             error: missing `COMMAND`
@@ -72,7 +72,7 @@ fn verbs_and_flags() {
             exit 125
             $ thither run --xyzzy local: true
             error: unexpected argument `--xyzzy`
-            hint: usage: thither run [OPTIONS] <PLACE> <COMMAND>...
+            hint: usage: thither run [OPTIONS] <PLACE> [COMMAND]...
             exit 125
             $ thither run --no-stdn local: true
             error: unexpected argument `--no-stdn`
@@ -80,7 +80,7 @@ fn verbs_and_flags() {
             exit 125
             $ thither run local: -x
             error: unexpected argument `-x`
-            hint: usage: thither run [OPTIONS] <PLACE> <COMMAND>...
+            hint: usage: thither run [OPTIONS] <PLACE> [COMMAND]...
             exit 125
             $ thither run -tn local: true
             error: `--tty` and `--no-stdin` exclude each other
@@ -88,7 +88,7 @@ fn verbs_and_flags() {
             exit 125
             $ thither run --tty=yes local: true
             error: `--tty` takes no value
-            hint: usage: thither run --tty <PLACE> <COMMAND>...
+            hint: usage: thither run --tty <PLACE> [COMMAND]...
             exit 125
             $ thither run --dir
             error: `--dir <DIR>` needs a value
@@ -96,7 +96,7 @@ fn verbs_and_flags() {
             exit 125
             $ thither run --dir=/ --dir=/ local: true
             error: `--dir <DIR>` is given twice
-            hint: usage: thither run [OPTIONS] <PLACE> <COMMAND>...
+            hint: usage: thither run [OPTIONS] <PLACE> [COMMAND]...
             exit 125
             $ thither -v -v shell local:
             error: `--verbose` is given twice
@@ -159,7 +159,7 @@ fn addresses() {
             exit 125
             $ thither run http://host/ true
             error: unknown scheme `http`
-            hint: places this build can reach: `local:`, `chroot:PATH`
+            hint: places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`
             exit 125
             $ thither run ./root true
             error: bad address: the name `./root` is neither `scheme:target` nor a word (at byte 0)
@@ -167,7 +167,7 @@ fn addresses() {
             exit 125
             $ thither run web true
             error: no place is named `web`
-            hint: places this build can reach: `local:`, `chroot:PATH`
+            hint: places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`
             exit 125
             $ thither run me@host true
             error: bad address: the name `me@host` is neither `scheme:target` nor a word (at byte 0)
@@ -201,12 +201,12 @@ fn addresses() {
             hint: a place has no path; to start in a directory: `--dir /x`
             exit 125
             $ thither run docker:web true
-            error: this build has no way to `docker:web` yet
-            hint: places this build can reach: `local:`, `chroot:PATH`
+            error: cannot enter `docker:web`: cannot reach the engine at `unix:///var/run/docker.sock`: no such file or directory
+            hint: start it, or say where it is by DOCKER_HOST or DOCKER_CONTEXT
             exit 125
             $ thither run ssh:bastion|docker:web true
             error: this build has no way to `ssh:bastion` yet
-            hint: places this build can reach: `local:`, `chroot:PATH`
+            hint: places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`
             exit 125
             $ thither run local:|chroot:/ true
             error: this build has no way from `local:` to `chroot:/` yet
@@ -214,7 +214,7 @@ fn addresses() {
             exit 125
             $ thither run lo\x1b[2Jcal: true
             error: bad address: the scheme `lo\u{1b}[2Jcal` is no lower-case word (at byte 0)
-            hint: places this build can reach: `local:`, `chroot:PATH`
+            hint: places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`
             exit 125
         "#]],
     );
@@ -266,7 +266,7 @@ fn bytes_that_are_no_text() {
             exit 125
             $ thither run \xff: true
             error: bad address: the scheme `\xff` is no lower-case word (at byte 0)
-            hint: places this build can reach: `local:`, `chroot:PATH`
+            hint: places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`
             exit 125
             $ thither run --user=\xff local: true
             error: bad `--user`: `\xff` is not UTF-8

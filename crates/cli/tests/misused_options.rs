@@ -99,11 +99,11 @@ fn options_and_flags() {
             exit 125
             $ thither run --net none --net none chroot:/ true
             error: `--net <NET>` is given twice
-            hint: usage: thither run [OPTIONS] <PLACE> <COMMAND>...
+            hint: usage: thither run [OPTIONS] <PLACE> [COMMAND]...
             exit 125
             $ thither run --net none docker:web true
-            error: this build has no way to `docker:web` yet
-            hint: places this build can reach: `local:`, `chroot:PATH`
+            error: bad `--net`: `docker:web` has no option `net`
+            hint: leave it out; it is about another root, as in `chroot:/srv/root`
             exit 125
             $ thither run --bind '' chroot:/ true
             error: bad `--bind`: its value is empty
@@ -123,11 +123,11 @@ fn options_and_flags() {
             exit 125
             $ thither run --overlay --overlay=/x chroot:/ true
             error: `--overlay[=<DIR>]` is given twice
-            hint: usage: thither run [OPTIONS] <PLACE> <COMMAND>...
+            hint: usage: thither run [OPTIONS] <PLACE> [COMMAND]...
             exit 125
             $ thither run --read-only=yes chroot:/ true
             error: `--read-only` takes no value
-            hint: usage: thither run --read-only <PLACE> <COMMAND>...
+            hint: usage: thither run --read-only <PLACE> [COMMAND]...
             exit 125
             $ thither run --tmpf /tmp chroot:/ true
             error: unexpected argument `--tmpf`

@@ -10,7 +10,8 @@ use crate::tool::{Tool, code, engine, ready};
 /// What the engine says of the container `made`, while the command runs.
 #[track_caller]
 fn inspected(engine: &Engine, tool: &Tool, flags: &[&str]) -> Value {
-    let line = [&["run", "--name", "made"], flags, &["image:busybox", "sh", "-c", "echo x; read -r x"]];
+    let line =
+        [&["run", "--name", "made"], flags, &["image:busybox", "sh", "-c", "echo x; read -r x"]];
     let mut command = tool.command(line.concat());
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     ready(&mut child);
@@ -38,8 +39,25 @@ fn its_options() {
         &engine,
         &tool,
         &[
-            "--volume", &volume, "--volume", "/own", "--volume", ".:/here", "--network", "none", "--env-file", "env",
-            "--env", "C=3", "--privileged", "--user", "1000", "--dir", "/bin", "--publish", "8080:80",
+            "--volume",
+            &volume,
+            "--volume",
+            "/own",
+            "--volume",
+            ".:/here",
+            "--network",
+            "none",
+            "--env-file",
+            "env",
+            "--env",
+            "C=3",
+            "--privileged",
+            "--user",
+            "1000",
+            "--dir",
+            "/bin",
+            "--publish",
+            "8080:80",
         ],
     );
     let binds: Vec<&str> =
@@ -51,7 +69,10 @@ fn its_options() {
     assert_eq!(made["HostConfig"]["NetworkMode"], "none");
     assert_eq!(made["HostConfig"]["Privileged"], true);
     assert_eq!(made["HostConfig"]["PortBindings"]["80/tcp"][0]["HostPort"], "8080");
-    assert_eq!((&made["Config"]["User"], &made["Config"]["WorkingDir"]), (&"1000".into(), &"/bin".into()));
+    assert_eq!(
+        (&made["Config"]["User"], &made["Config"]["WorkingDir"]),
+        (&"1000".into(), &"/bin".into())
+    );
     let env = made["Config"]["Env"].to_string();
     for variable in ["\"A=1\"", "\"B=b c\"", "\"C=3\""] {
         assert!(env.contains(variable), "{env}");
@@ -90,7 +111,15 @@ fn a_port_is_served() {
     };
     let tool = Tool::new(&engine);
     let script = "echo x; echo hello | nc -l -p 80";
-    let mut command = tool.command(["run", "--publish", "127.0.0.1:8081:80", "image:busybox", "sh", "-c", script]);
+    let mut command = tool.command([
+        "run",
+        "--publish",
+        "127.0.0.1:8081:80",
+        "image:busybox",
+        "sh",
+        "-c",
+        script,
+    ]);
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     ready(&mut child);
     let asked = || {

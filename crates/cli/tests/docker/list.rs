@@ -20,7 +20,8 @@ fn a_table_and_json() {
     let column = |line: &str| line.find("busybox");
     let columns: Vec<_> = table.lines().skip(1).map(column).collect();
     assert_eq!(columns[0], columns[1], "{table}");
-    let json: serde_json::Value = serde_json::from_str(&tool.says("list --json docker:").0).unwrap();
+    let json: serde_json::Value =
+        serde_json::from_str(&tool.says("list --json docker:").0).unwrap();
     assert_eq!(json.as_array().unwrap().len(), 2);
     let web = json.as_array().unwrap().iter().find(|one| one["name"] == "web").unwrap();
     assert_eq!((&web["state"], &web["image"]), (&"running".into(), &"busybox".into()));
@@ -57,7 +58,9 @@ fn names_that_a_terminal_would_obey() {
                     let ping = String::from_utf8_lossy(&bytes[..n]).contains("/_ping");
                     let body = match ping {
                         true => "OK",
-                        false => r#"[{"Id": "0f", "Names": ["/a\u001b[2J\nb\u202e"], "Image": "x\ty", "State": "\u0007", "Status": "\r"}]"#,
+                        false => {
+                            r#"[{"Id": "0f", "Names": ["/a\u001b[2J\nb\u202e"], "Image": "x\ty", "State": "\u0007", "Status": "\r"}]"#
+                        }
                     };
                     let head = "HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nContent-Length:";
                     let _ = write!(stream, "{head} {}\r\n\r\n{body}", body.len());

@@ -77,7 +77,8 @@ fn progress_is_for_terminals() {
     let engine = engine!(own);
     let registry = registry!();
     let image = registry.push(&engine, "busybox", "x:y");
-    let auths = format!(r#"{{"auths": {{"{}": {{"auth": "dXNlcjpzZWNyZXQ="}}}}}}"#, registry.address());
+    let auths =
+        format!(r#"{{"auths": {{"{}": {{"auth": "dXNlcjpzZWNyZXQ="}}}}}}"#, registry.address());
     let tool = with(&engine, &auths);
     let mut command = tool.command(["run", &format!("image:{image}"), "echo", "pulled"]);
     command.env("TERM", "xterm").stdin(Stdio::null());

@@ -15,7 +15,9 @@ fn context(home: &Path, name: &str, host: &str) {
     let id = String::from_utf8_lossy(&id).trim().to_owned();
     let folder = home.join(".docker/contexts/meta").join(id);
     fs::create_dir_all(&folder).unwrap();
-    let meta = format!(r#"{{"Name":"{name}","Metadata":{{}},"Endpoints":{{"docker":{{"Host":"{host}","SkipTLSVerify":false}}}}}}"#);
+    let meta = format!(
+        r#"{{"Name":"{name}","Metadata":{{}},"Endpoints":{{"docker":{{"Host":"{host}","SkipTLSVerify":false}}}}}}"#
+    );
     fs::write(folder.join("meta.json"), meta).unwrap();
 }
 

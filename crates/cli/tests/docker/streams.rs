@@ -13,7 +13,8 @@ fn output_errors_and_the_code() {
     let tool = Tool::new(engine);
     for verb in ["run", "shell"] {
         let place = format!("docker:{}", sleeper.name());
-        let mut command = tool.command([verb, &place, "sh", "-c", "echo out; echo err >&2; exit 7"]);
+        let mut command =
+            tool.command([verb, &place, "sh", "-c", "echo out; echo err >&2; exit 7"]);
         assert_eq!(tool.says_to(&mut command), ("out\n".into(), "err\n".into(), 7));
         let mut command = tool.command([verb, &place, "sh", "-c", "kill -9 $$"]);
         assert_eq!(tool.says_to(&mut command), (String::new(), String::new(), 137));
@@ -86,7 +87,10 @@ fn a_full_disk_and_a_closed_pipe() {
         let found = finish(child.unwrap(), |child| child.wait_with_output());
         let said = String::from_utf8_lossy(&found.stderr).into_owned();
         let said = failure((String::new(), said, found.status.code().unwrap_or(-1)));
-        assert_eq!(said, "error: cannot write to standard output: no space left on device\n", "{line:?}");
+        assert_eq!(
+            said, "error: cannot write to standard output: no space left on device\n",
+            "{line:?}"
+        );
 
         let mut command = tool.command(line);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

@@ -46,7 +46,8 @@ fn the_next_run_removes_what_a_killed_one_has_left() {
         proxy.on("nothing");
         let left = ours();
         // One that is still wanted is not touched, nor is somebody else's.
-        let mut other = thither(&["run", "--name", "other", "image:busybox", "sleep", "1000"]).spawn().unwrap();
+        let mut other =
+            thither(&["run", "--name", "other", "image:busybox", "sleep", "1000"]).spawn().unwrap();
         wait_until(DEADLINE, "the other one runs", || {
             engine.request("GET", "/containers/other/json", None).status == 200
                 && engine.get("/containers/other/json")["State"]["Running"] == true
@@ -54,7 +55,8 @@ fn the_next_run_removes_what_a_killed_one_has_left() {
         let found = thither(&["run", "image:busybox", "true"]).output().unwrap();
         assert!(found.status.success(), "{needle}: {found:?}");
         for id in left.lines() {
-            let gone = || engine.request("GET", &format!("/containers/{id}/json"), None).status == 404;
+            let gone =
+                || engine.request("GET", &format!("/containers/{id}/json"), None).status == 404;
             wait_until(DEADLINE, "what was left is removed", gone);
         }
         assert_eq!(engine.get("/containers/other/json")["State"]["Running"], true, "{needle}");

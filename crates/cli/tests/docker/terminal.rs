@@ -35,9 +35,9 @@ fn a_login_shell() {
     for place in [format!("docker:{}", sleeper.name()), "image:busybox".into()] {
         user.shell.line(&format!("$T shell --env PS1='in''side> ' {place}"));
         user.shell.expect("inside> ");
-        user.shell.send("cat\r");
-        // Its line editor reads ahead.
-        user.shell.expect("cat\r\n");
+        // Its line editor reads ahead: what is typed has to wait for the program.
+        user.shell.send("echo re\"\"ady; cat\r");
+        user.shell.expect("ready\r\n");
         user.shell.send("abc\r");
         user.shell.expect("abc\r\nabc\r\n");
         user.shell.send(b"\x03");
@@ -182,7 +182,8 @@ fn a_job_in_the_background_waits() {
     user.shell.expect_prompt();
     user.back_with(0);
     // One without input just runs.
-    user.shell.line(&format!("$T run -n docker:{} sh -c 'exit 3' & wait $!; (exit $?)", sleeper.name()));
+    user.shell
+        .line(&format!("$T run -n docker:{} sh -c 'exit 3' & wait $!; (exit $?)", sleeper.name()));
     user.shell.expect_prompt();
     user.back_with(3);
 }

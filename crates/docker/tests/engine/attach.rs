@@ -74,7 +74,8 @@ fn input_goes_in_and_its_end_too() {
     let found = said(&there(engine, &container), start(), "some\n");
     assert_eq!(found, ("end\n".into(), String::new(), Exit::Code(3)));
     // Its input is left alone.
-    let container = engine.container(&["sh", "-c", "read -r x; echo \"<$x>\""]).stdin_open().start();
+    let container =
+        engine.container(&["sh", "-c", "read -r x; echo \"<$x>\""]).stdin_open().start();
     let there = there(engine, &container);
     let mut left = there.attach(&piped(Attach { no_stdin: true, ..Attach::default() })).unwrap();
     drop(left.stdin.take());
@@ -191,16 +192,40 @@ fn check_error(container: &Container, attach: Attach, expected: Expect) {
 fn what_cannot_be_attached_to() {
     let engine = shared!();
     let missing = Container::new(handle(engine), "tests-missing");
-    check_error(&missing, start(), expect!["cannot enter `docker:tests-missing`: the engine says: No such container: tests-missing; exit code 125; hint: `thither list docker:` shows which there are"]);
+    check_error(
+        &missing,
+        start(),
+        expect![
+            "cannot enter `docker:tests-missing`: the engine says: No such container: tests-missing; exit code 125; hint: `thither list docker:` shows which there are"
+        ],
+    );
     let created = engine.container(&["true"]).name("tests-attach").create();
     let created = there(engine, &created);
-    check_error(&created, piped(Attach::default()), expect!["cannot enter `docker:tests-attach`: it is not running; exit code 125; hint: let it be started, too"]);
+    check_error(
+        &created,
+        piped(Attach::default()),
+        expect![
+            "cannot enter `docker:tests-attach`: it is not running; exit code 125; hint: let it be started, too"
+        ],
+    );
     let paused = engine.container(&["sleep", "inf"]).name("tests-attach-paused").start();
     paused.pause();
-    check_error(&there(engine, &paused), start(), expect!["cannot enter `docker:tests-attach-paused`: it is paused; exit code 125; hint: `docker unpause` it"]);
+    check_error(
+        &there(engine, &paused),
+        start(),
+        expect![
+            "cannot enter `docker:tests-attach-paused`: it is paused; exit code 125; hint: `docker unpause` it"
+        ],
+    );
     paused.unpause();
     let bad = engine.container(&["/no/such"]).name("tests-attach-bad").create();
-    check_error(&there(engine, &bad), piped(start()), expect![[r#"cannot enter `docker:tests-attach-bad`: the engine says: failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: exec: "/no/such": stat /no/such: no such file or directory: unknown; exit code 125"#]]);
+    check_error(
+        &there(engine, &bad),
+        piped(start()),
+        expect![[
+            r#"cannot enter `docker:tests-attach-bad`: the engine says: failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: exec: "/no/such": stat /no/such: no such file or directory: unknown; exit code 125"#
+        ]],
+    );
 }
 
 #[test]

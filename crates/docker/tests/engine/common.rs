@@ -150,7 +150,11 @@ impl Screen {
         let ready = [thither_term::Interest::Read(self.terminal.as_fd())];
         let left = end.saturating_duration_since(Instant::now());
         let ready = thither_term::poll(&ready, Some(left)).expect("poll");
-        assert!(ready[0].now && !left.is_zero(), "nothing more came: {:?}", String::from_utf8_lossy(&self.shown));
+        assert!(
+            ready[0].now && !left.is_zero(),
+            "nothing more came: {:?}",
+            String::from_utf8_lossy(&self.shown)
+        );
         let mut bytes = [0; 16 * 1024];
         let n = rustix::io::read(&self.terminal, &mut bytes).expect("a terminal's stream");
         self.shown.extend_from_slice(&bytes[..n]);

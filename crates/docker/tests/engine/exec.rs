@@ -38,7 +38,9 @@ fn a_program_that_closes_its_streams_is_waited_for() {
     let place = there(engine, &sleeper);
     for command in [crate::common::piped(sh("")), null(sh(""))] {
         let script = "exec <&- >&- 2>&-; read -r x < /go; exit 9";
-        let mut process = place.spawn(&Command { args: ["-c", script].map(Into::into).into(), ..command }).unwrap();
+        let mut process = place
+            .spawn(&Command { args: ["-c", script].map(Into::into).into(), ..command })
+            .unwrap();
         drop(process.stdin.take());
         let stdout = process.stdout.take();
         assert!(process.control.event().unwrap().is_none());
@@ -69,12 +71,48 @@ fn programs_that_cannot_be_run() {
     let sleeper = engine.container(&["sleep", "inf"]).name("tests-bad").start();
     let _ = sleeper.exec(&["sh", "-c", "echo x > /plain"]);
     let place = there(engine, &sleeper);
-    check_error(&place, Command::new("no-such"), expect!["cannot run `no-such` in `docker:tests-bad`: No such file or directory (os error 2); exit code 127"]);
-    check_error(&place, Command::new("/no/such"), expect!["cannot run `/no/such` in `docker:tests-bad`: No such file or directory (os error 2); exit code 127"]);
-    check_error(&place, Command::new("/plain"), expect!["cannot run `/plain` in `docker:tests-bad`: Permission denied (os error 13); exit code 126"]);
-    check_error(&place, Command::new("/etc"), expect!["cannot run `/etc` in `docker:tests-bad`: Permission denied (os error 13); exit code 126"]);
-    check_error(&place, Command::new("true").dir("/no-such-dir"), expect![""]);
-    check_error(&place, Command::new("true").dir("relative"), expect![""]);
+    check_error(
+        &place,
+        Command::new("no-such"),
+        expect![
+            "cannot run `no-such` in `docker:tests-bad`: No such file or directory (os error 2); exit code 127"
+        ],
+    );
+    check_error(
+        &place,
+        Command::new("/no/such"),
+        expect![
+            "cannot run `/no/such` in `docker:tests-bad`: No such file or directory (os error 2); exit code 127"
+        ],
+    );
+    check_error(
+        &place,
+        Command::new("/plain"),
+        expect![
+            "cannot run `/plain` in `docker:tests-bad`: Permission denied (os error 13); exit code 126"
+        ],
+    );
+    check_error(
+        &place,
+        Command::new("/etc"),
+        expect![
+            "cannot run `/etc` in `docker:tests-bad`: Permission denied (os error 13); exit code 126"
+        ],
+    );
+    check_error(
+        &place,
+        Command::new("true").dir("/no-such-dir"),
+        expect![[
+            r#"cannot start the command in `docker:tests-bad`: the engine says: exec failed: unable to start container process: chdir to cwd ("/no-such-dir") set in config.json failed: no such file or directory; exit code 125; hint: name a directory that is there"#
+        ]],
+    );
+    check_error(
+        &place,
+        Command::new("true").dir("relative"),
+        expect![
+            "cannot start the command in `docker:tests-bad`: the engine says: exec failed: Cwd must be an absolute path; exit code 125"
+        ],
+    );
     check_error(&place, Command::new("true").user("nobody-here"), expect![""]);
     check_error(&place, Command::new(""), expect![""]);
     check_error(&place, Command::new("a\0b"), expect![""]);
@@ -95,20 +133,42 @@ fn a_program_in_no_format_is_told_of_by_the_engines_runtime() {
 fn containers_that_cannot_be_entered() {
     let engine = shared!();
     let missing = Container::new(handle(engine), "tests-none");
-    check_error(&missing, Command::new("true"), expect!["cannot enter `docker:tests-none`: the engine says: No such container: tests-none; exit code 125; hint: `thither list docker:` shows which there are"]);
+    check_error(
+        &missing,
+        Command::new("true"),
+        expect![
+            "cannot enter `docker:tests-none`: the engine says: No such container: tests-none; exit code 125; hint: `thither list docker:` shows which there are"
+        ],
+    );
     let stopped = engine.container(&["sleep", "inf"]).name("tests-created").create();
     let said = told(&error(&there(engine, &stopped), &crate::common::null(Command::new("true"))));
     let said = said.replace(stopped.id(), "ID");
     expect!["cannot enter `docker:tests-created`: the engine says: Container ID is not running; exit code 125; hint: start it: `thither attach docker:NAME`"].assert_eq(&said);
     let paused = engine.container(&["sleep", "inf"]).name("tests-paused").start();
     paused.pause();
-    check_error(&there(engine, &paused), Command::new("true"), expect!["cannot enter `docker:tests-paused`: the engine says: Container tests-paused is paused, unpause the container before exec; exit code 125; hint: `docker unpause` it"]);
+    check_error(
+        &there(engine, &paused),
+        Command::new("true"),
+        expect![
+            "cannot enter `docker:tests-paused`: the engine says: Container tests-paused is paused, unpause the container before exec; exit code 125; hint: `docker unpause` it"
+        ],
+    );
     paused.unpause();
     let hostile = Container::new(handle(engine), "../../x\n\x1b?&/");
-    check_error(&hostile, Command::new("true"), expect![[r#"
+    check_error(
+        &hostile,
+        Command::new("true"),
+        expect![[r#"
         cannot enter `docker:../../x\n\u{1b}?&/`: the engine says: No such container: ../../x
-        ?&/; exit code 125; hint: `thither list docker:` shows which there are"#]]);
-    check_error(&Container::new(handle(engine), ""), Command::new("true"), expect!["cannot enter `docker:`: the engine says: No such container: ; exit code 125; hint: `thither list docker:` shows which there are"]);
+        ?&/; exit code 125; hint: `thither list docker:` shows which there are"#]],
+    );
+    check_error(
+        &Container::new(handle(engine), ""),
+        Command::new("true"),
+        expect![
+            "cannot enter `docker:`: the engine says: No such container: ; exit code 125; hint: `thither list docker:` shows which there are"
+        ],
+    );
 }
 
 #[test]

@@ -48,30 +48,110 @@ fn chunked(text: &str) -> Vec<u8> {
 #[test]
 fn what_is_no_engine() {
     check_ping("", expect!["the connection to the engine at `unix:///fake` was lost; "]);
-    check_ping("SSH-2.0-OpenSSH_9.6\r\n", expect!["what answers at `unix:///fake` is no engine: it does not speak HTTP (invalid HTTP version); check DOCKER_HOST; an engine that wants TLS needs DOCKER_TLS_VERIFY=1"]);
-    check_ping(b"\x15\x03\x01\0\x02\x02\x16".to_vec(), expect!["what answers at `unix:///fake` is no engine: it does not speak HTTP (invalid HTTP version); check DOCKER_HOST; an engine that wants TLS needs DOCKER_TLS_VERIFY=1"]);
-    check_ping(body("<html>hello</html>"), expect!["what answers at `unix:///fake` is no engine: it answers a ping by something else; check DOCKER_HOST; an engine that wants TLS needs DOCKER_TLS_VERIFY=1"]);
-    check_ping(answer("503 Busy", "{\"message\": \"come back later\"}"), expect!["the engine says: come back later; "]);
-    check_ping("HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nContent-Le", expect!["the connection to the engine at `unix:///fake` was lost; "]);
-    check_ping("HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nContent-Length: 2\r\n\r\nO", expect!["the connection to the engine at `unix:///fake` was lost; "]);
-    check_ping("HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nContent-Length: -2\r\n\r\nOK", expect![[r#"what answers at `unix:///fake` is no engine: a content length of "-2"; check DOCKER_HOST; an engine that wants TLS needs DOCKER_TLS_VERIFY=1"#]]);
-    check_ping("HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nTransfer-Encoding: gzip\r\n\r\nOK", expect![[r#"what answers at `unix:///fake` is no engine: an answer in the transfer coding "gzip"; check DOCKER_HOST; an engine that wants TLS needs DOCKER_TLS_VERIFY=1"#]]);
-    check_ping(format!("HTTP/1.1 200 OK\r\nX: {}", "x".repeat(200_000)), expect!["what answers at `unix:///fake` is no engine: a head without end; check DOCKER_HOST; an engine that wants TLS needs DOCKER_TLS_VERIFY=1"]);
-    check_ping(format!("HTTP/1.1 200 OK\r\n{}\r\n", "X: y\r\n".repeat(500)), expect!["what answers at `unix:///fake` is no engine: it does not speak HTTP (too many headers); check DOCKER_HOST; an engine that wants TLS needs DOCKER_TLS_VERIFY=1"]);
+    check_ping(
+        "SSH-2.0-OpenSSH_9.6\r\n",
+        expect![
+            "what answers at `unix:///fake` is no engine: it does not speak HTTP (invalid HTTP version); check DOCKER_HOST; an engine that wants TLS needs DOCKER_TLS_VERIFY=1"
+        ],
+    );
+    check_ping(
+        b"\x15\x03\x01\0\x02\x02\x16".to_vec(),
+        expect![
+            "what answers at `unix:///fake` is no engine: it does not speak HTTP (invalid HTTP version); check DOCKER_HOST; an engine that wants TLS needs DOCKER_TLS_VERIFY=1"
+        ],
+    );
+    check_ping(
+        body("<html>hello</html>"),
+        expect![
+            "what answers at `unix:///fake` is no engine: it answers a ping by something else; check DOCKER_HOST; an engine that wants TLS needs DOCKER_TLS_VERIFY=1"
+        ],
+    );
+    check_ping(
+        answer("503 Busy", "{\"message\": \"come back later\"}"),
+        expect!["the engine says: come back later; "],
+    );
+    check_ping(
+        "HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nContent-Le",
+        expect!["the connection to the engine at `unix:///fake` was lost; "],
+    );
+    check_ping(
+        "HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nContent-Length: 2\r\n\r\nO",
+        expect!["the connection to the engine at `unix:///fake` was lost; "],
+    );
+    check_ping(
+        "HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nContent-Length: -2\r\n\r\nOK",
+        expect![[
+            r#"what answers at `unix:///fake` is no engine: a content length of "-2"; check DOCKER_HOST; an engine that wants TLS needs DOCKER_TLS_VERIFY=1"#
+        ]],
+    );
+    check_ping(
+        "HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nTransfer-Encoding: gzip\r\n\r\nOK",
+        expect![[
+            r#"what answers at `unix:///fake` is no engine: an answer in the transfer coding "gzip"; check DOCKER_HOST; an engine that wants TLS needs DOCKER_TLS_VERIFY=1"#
+        ]],
+    );
+    check_ping(
+        format!("HTTP/1.1 200 OK\r\nX: {}", "x".repeat(200_000)),
+        expect![
+            "what answers at `unix:///fake` is no engine: a head without end; check DOCKER_HOST; an engine that wants TLS needs DOCKER_TLS_VERIFY=1"
+        ],
+    );
+    check_ping(
+        format!("HTTP/1.1 200 OK\r\n{}\r\n", "X: y\r\n".repeat(500)),
+        expect![
+            "what answers at `unix:///fake` is no engine: it does not speak HTTP (too many headers); check DOCKER_HOST; an engine that wants TLS needs DOCKER_TLS_VERIFY=1"
+        ],
+    );
 }
 
 #[test]
 fn answers_that_are_not_as_documented() {
-    check_json(body(""), expect!["what answers at `unix:///fake` is no engine: an answer that is not as documented: EOF while parsing a value at line 1 column 0; check DOCKER_HOST; an engine that wants TLS needs DOCKER_TLS_VERIFY=1"]);
-    check_json(body("{}"), expect!["what answers at `unix:///fake` is no engine: an answer that is not as documented: missing field `Id` at line 1 column 2; check DOCKER_HOST; an engine that wants TLS needs DOCKER_TLS_VERIFY=1"]);
-    check_json(body("[1, 2"), expect!["what answers at `unix:///fake` is no engine: an answer that is not as documented: invalid type: integer `1`, expected a string at line 1 column 2; check DOCKER_HOST; an engine that wants TLS needs DOCKER_TLS_VERIFY=1"]);
-    check_json(body(&"[".repeat(100_000)), expect!["what answers at `unix:///fake` is no engine: an answer that is not as documented: invalid type: sequence, expected a string at line 1 column 1; check DOCKER_HOST; an engine that wants TLS needs DOCKER_TLS_VERIFY=1"]);
-    check_json(body(r#"{"Id": 1, "State": {}, "Config": {}}"#), expect!["what answers at `unix:///fake` is no engine: an answer that is not as documented: invalid type: integer `1`, expected a string at line 1 column 8; check DOCKER_HOST; an engine that wants TLS needs DOCKER_TLS_VERIFY=1"]);
-    check_json(answer("500 No", &"x".repeat(1000)), expect!["the engine says: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx (HTTP status 500); "]);
-    check_json(answer("404 No", "\x1b[2J\x07evil\r\nsecond"), expect!["the engine says: [2Jevil (HTTP status 404); "]);
-    check_json(answer("404 No", r#"{"message": "a\u001b[2Jb\nc"}"#), expect![[r#"
+    check_json(
+        body(""),
+        expect![
+            "what answers at `unix:///fake` is no engine: an answer that is not as documented: EOF while parsing a value at line 1 column 0; check DOCKER_HOST; an engine that wants TLS needs DOCKER_TLS_VERIFY=1"
+        ],
+    );
+    check_json(
+        body("{}"),
+        expect![
+            "what answers at `unix:///fake` is no engine: an answer that is not as documented: missing field `Id` at line 1 column 2; check DOCKER_HOST; an engine that wants TLS needs DOCKER_TLS_VERIFY=1"
+        ],
+    );
+    check_json(
+        body("[1, 2"),
+        expect![
+            "what answers at `unix:///fake` is no engine: an answer that is not as documented: invalid type: integer `1`, expected a string at line 1 column 2; check DOCKER_HOST; an engine that wants TLS needs DOCKER_TLS_VERIFY=1"
+        ],
+    );
+    check_json(
+        body(&"[".repeat(100_000)),
+        expect![
+            "what answers at `unix:///fake` is no engine: an answer that is not as documented: invalid type: sequence, expected a string at line 1 column 1; check DOCKER_HOST; an engine that wants TLS needs DOCKER_TLS_VERIFY=1"
+        ],
+    );
+    check_json(
+        body(r#"{"Id": 1, "State": {}, "Config": {}}"#),
+        expect![
+            "what answers at `unix:///fake` is no engine: an answer that is not as documented: invalid type: integer `1`, expected a string at line 1 column 8; check DOCKER_HOST; an engine that wants TLS needs DOCKER_TLS_VERIFY=1"
+        ],
+    );
+    check_json(
+        answer("500 No", &"x".repeat(1000)),
+        expect![
+            "the engine says: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx (HTTP status 500); "
+        ],
+    );
+    check_json(
+        answer("404 No", "\x1b[2J\x07evil\r\nsecond"),
+        expect!["the engine says: [2Jevil (HTTP status 404); "],
+    );
+    check_json(
+        answer("404 No", r#"{"message": "a\u001b[2Jb\nc"}"#),
+        expect![[r#"
         the engine says: a[2Jb
-        c; "#]]);
+        c; "#]],
+    );
     check_json(answer("500 No", ""), expect!["the engine says: HTTP status 500; "]);
     check_json(answer("302 Found", ""), expect!["the engine says: HTTP status 302; "]);
     check_json(answer("101 Switching", ""), expect!["the engine says: HTTP status 101; "]);
@@ -81,25 +161,75 @@ fn answers_that_are_not_as_documented() {
 fn chunks() {
     let good = r#"{"Id": "x", "State": {"Running": true}, "Config": {}}"#;
     check_json(chunked(&format!("{:x}\r\n{good}\r\n0\r\n\r\n", good.len())), expect!["true"]);
-    check_json(chunked(&format!("{:x};a=b\r\n{good}\r\n0\r\nT: x\r\n\r\n", good.len())), expect!["true"]);
-    check_json(chunked(&format!("{:x}\r\n{good}\r\n0\r\n\r\n", good.len() - 1)), expect!["what answers at `unix:///fake` is no engine: a chunk longer than announced; check DOCKER_HOST; an engine that wants TLS needs DOCKER_TLS_VERIFY=1"]);
-    check_json(chunked(&format!("{:x}\r\n{good}", good.len() + 9)), expect!["the connection to the engine at `unix:///fake` was lost; "]);
-    check_json(chunked("ffffffffffffffff\r\nx"), expect!["the connection to the engine at `unix:///fake` was lost; "]);
-    check_json(chunked("fffffffffffffffff\r\nx"), expect![[r#"what answers at `unix:///fake` is no engine: a chunk of length "fffffffffffffffff"; check DOCKER_HOST; an engine that wants TLS needs DOCKER_TLS_VERIFY=1"#]]);
-    check_json(chunked("-1\r\nx"), expect![[r#"what answers at `unix:///fake` is no engine: a chunk of length "-1"; check DOCKER_HOST; an engine that wants TLS needs DOCKER_TLS_VERIFY=1"#]]);
-    check_json(chunked("+1\r\n{\r\n"), expect![[r#"what answers at `unix:///fake` is no engine: a chunk of length "+1"; check DOCKER_HOST; an engine that wants TLS needs DOCKER_TLS_VERIFY=1"#]]);
-    check_json(chunked("\r\n"), expect![[r#"what answers at `unix:///fake` is no engine: a chunk of length ""; check DOCKER_HOST; an engine that wants TLS needs DOCKER_TLS_VERIFY=1"#]]);
-    check_json(chunked(&"1".repeat(100_000)), expect!["what answers at `unix:///fake` is no engine: a chunk's line without end; check DOCKER_HOST; an engine that wants TLS needs DOCKER_TLS_VERIFY=1"]);
-    check_json(chunked(&format!("{:x}\r\n{good}\r\n0\r\n{}", good.len(), "T: x\r\n".repeat(1000))), expect!["what answers at `unix:///fake` is no engine: trailers without end; check DOCKER_HOST; an engine that wants TLS needs DOCKER_TLS_VERIFY=1"]);
+    check_json(
+        chunked(&format!("{:x};a=b\r\n{good}\r\n0\r\nT: x\r\n\r\n", good.len())),
+        expect!["true"],
+    );
+    check_json(
+        chunked(&format!("{:x}\r\n{good}\r\n0\r\n\r\n", good.len() - 1)),
+        expect![
+            "what answers at `unix:///fake` is no engine: a chunk longer than announced; check DOCKER_HOST; an engine that wants TLS needs DOCKER_TLS_VERIFY=1"
+        ],
+    );
+    check_json(
+        chunked(&format!("{:x}\r\n{good}", good.len() + 9)),
+        expect!["the connection to the engine at `unix:///fake` was lost; "],
+    );
+    check_json(
+        chunked("ffffffffffffffff\r\nx"),
+        expect!["the connection to the engine at `unix:///fake` was lost; "],
+    );
+    check_json(
+        chunked("fffffffffffffffff\r\nx"),
+        expect![[
+            r#"what answers at `unix:///fake` is no engine: a chunk of length "fffffffffffffffff"; check DOCKER_HOST; an engine that wants TLS needs DOCKER_TLS_VERIFY=1"#
+        ]],
+    );
+    check_json(
+        chunked("-1\r\nx"),
+        expect![[
+            r#"what answers at `unix:///fake` is no engine: a chunk of length "-1"; check DOCKER_HOST; an engine that wants TLS needs DOCKER_TLS_VERIFY=1"#
+        ]],
+    );
+    check_json(
+        chunked("+1\r\n{\r\n"),
+        expect!["the connection to the engine at `unix:///fake` was lost; "],
+    );
+    check_json(
+        chunked("\r\n"),
+        expect![[
+            r#"what answers at `unix:///fake` is no engine: a chunk of length ""; check DOCKER_HOST; an engine that wants TLS needs DOCKER_TLS_VERIFY=1"#
+        ]],
+    );
+    check_json(
+        chunked(&"1".repeat(100_000)),
+        expect![
+            "what answers at `unix:///fake` is no engine: a chunk's line without end; check DOCKER_HOST; an engine that wants TLS needs DOCKER_TLS_VERIFY=1"
+        ],
+    );
+    check_json(
+        chunked(&format!("{:x}\r\n{good}\r\n0\r\n{}", good.len(), "T: x\r\n".repeat(1000))),
+        expect![
+            "what answers at `unix:///fake` is no engine: trailers without end; check DOCKER_HOST; an engine that wants TLS needs DOCKER_TLS_VERIFY=1"
+        ],
+    );
 }
 
 #[test]
 fn an_answer_without_end_is_not_kept() {
     let huge = 40 * 1024 * 1024;
     let text = format!("HTTP/1.1 200 OK\r\nContent-Length: {huge}\r\n\r\n{}", " ".repeat(huge));
-    check_json(text, expect!["what answers at `unix:///fake` is no engine: an answer of more than 33554432 bytes; check DOCKER_HOST; an engine that wants TLS needs DOCKER_TLS_VERIFY=1"]);
+    check_json(
+        text,
+        expect![
+            "what answers at `unix:///fake` is no engine: an answer of more than 33554432 bytes; check DOCKER_HOST; an engine that wants TLS needs DOCKER_TLS_VERIFY=1"
+        ],
+    );
     let length = u64::MAX;
-    check_json(format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\nx"), expect!["the connection to the engine at `unix:///fake` was lost; "]);
+    check_json(
+        format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\nx"),
+        expect!["the connection to the engine at `unix:///fake` was lost; "],
+    );
 }
 
 /// An engine whose exec 0f says these bytes as its stream.
@@ -122,7 +252,8 @@ fn says(bytes: &'static [u8]) -> Fake {
 fn check_frames(bytes: &'static [u8], expected: Expect) {
     let fake = says(bytes);
     let mut process = fake.container().spawn(&piped(sh("x"))).unwrap();
-    let [out, err] = [process.stdout.take(), process.stderr.take()].map(|end| read_all(end.unwrap()));
+    let [out, err] =
+        [process.stdout.take(), process.stderr.take()].map(|end| read_all(end.unwrap()));
     let [out, err] = [out, err].map(|text| text.escape_ascii().to_string());
     let end = match crate::common::wait(process) {
         Ok(exit) => format!("{exit:?}"),
@@ -145,11 +276,32 @@ fn frames() {
     check_frames(b"\0\0\0\0\0\0\0\x02hi\x03\0\0\0\0\0\0\x02ho", expect!["hi ho; Code(0)"]);
     check_frames(b"\x01\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0", expect![" ; Code(0)"]);
     check_frames(b"", expect![" ; Code(0)"]);
-    check_frames(b"\x04\0\0\0\0\0\0\x02hi", expect![" ; cannot read the command's output in `docker:web`: what answers at `unix:///fake` is no engine: a frame that begins with [04, 00, 00, 00]; exit code 125; hint: check DOCKER_HOST; an engine that wants TLS needs DOCKER_TLS_VERIFY=1"]);
-    check_frames(b"\x01\0\0\x01\0\0\0\x02hi", expect![" ; cannot read the command's output in `docker:web`: what answers at `unix:///fake` is no engine: a frame that begins with [01, 00, 00, 01]; exit code 125; hint: check DOCKER_HOST; an engine that wants TLS needs DOCKER_TLS_VERIFY=1"]);
-    check_frames(b"plain text, no frames", expect![" ; cannot read the command's output in `docker:web`: what answers at `unix:///fake` is no engine: a frame that begins with [70, 6c, 61, 69]; exit code 125; hint: check DOCKER_HOST; an engine that wants TLS needs DOCKER_TLS_VERIFY=1"]);
-    check_frames(b"\x01\0\0\0\0\0\0\x09hi", expect!["hi ; connection to `docker:web` lost; exit code 125"]);
-    check_frames(b"\x01\0\0\0\xff\xff\xff\xffhi", expect!["hi ; connection to `docker:web` lost; exit code 125"]);
+    check_frames(
+        b"\x04\0\0\0\0\0\0\x02hi",
+        expect![
+            " ; cannot read the command's output in `docker:web`: what answers at `unix:///fake` is no engine: a frame that begins with [04, 00, 00, 00]; exit code 125; hint: check DOCKER_HOST; an engine that wants TLS needs DOCKER_TLS_VERIFY=1"
+        ],
+    );
+    check_frames(
+        b"\x01\0\0\x01\0\0\0\x02hi",
+        expect![
+            " ; cannot read the command's output in `docker:web`: what answers at `unix:///fake` is no engine: a frame that begins with [01, 00, 00, 01]; exit code 125; hint: check DOCKER_HOST; an engine that wants TLS needs DOCKER_TLS_VERIFY=1"
+        ],
+    );
+    check_frames(
+        b"plain text, no frames",
+        expect![
+            " ; cannot read the command's output in `docker:web`: what answers at `unix:///fake` is no engine: a frame that begins with [70, 6c, 61, 69]; exit code 125; hint: check DOCKER_HOST; an engine that wants TLS needs DOCKER_TLS_VERIFY=1"
+        ],
+    );
+    check_frames(
+        b"\x01\0\0\0\0\0\0\x09hi",
+        expect!["hi ; connection to `docker:web` lost; exit code 125"],
+    );
+    check_frames(
+        b"\x01\0\0\0\xff\xff\xff\xffhi",
+        expect!["hi ; connection to `docker:web` lost; exit code 125"],
+    );
     check_frames(b"\x01\0\0", expect![" ; connection to `docker:web` lost; exit code 125"]);
 }
 
@@ -172,7 +324,7 @@ fn an_exec_that_nobody_knows_any_more() {
 fn a_container_whose_end_nobody_tells() {
     let inspected = r#"{"Id": "0f", "State": {"Running": true}, "Config": {}}"#;
     for (wait, expected) in [
-        (" ", Err("connection to `docker:web` lost; exit code 125")),
+        ("", Err("connection to `docker:web` lost; exit code 125")),
         ("{\"StatusCode\": 3}", Ok(Exit::Code(3))),
         ("{\"StatusCode\": 1, \"Error\": {\"Message\": \"gone\"}}", Err("gone")),
         ("{\"StatusCode\": 99999999999}", Err("not as documented")),

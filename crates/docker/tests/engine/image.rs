@@ -27,7 +27,9 @@ fn two_hundred_short_lives_have_their_code_and_their_output() {
         let code = i32::try_from(n % 125).unwrap();
         let found = image.output(&sh(&format!("echo {n}; exit {code}")));
         match found {
-            Ok(found) if found.exit == Exit::Code(code) && found.stdout == format!("{n}\n").as_bytes() => {}
+            Ok(found)
+                if found.exit == Exit::Code(code)
+                    && found.stdout == format!("{n}\n").as_bytes() => {}
             other => wrong.lock().unwrap().push((n, format!("{other:?}"))),
         }
     });
@@ -40,11 +42,11 @@ fn two_hundred_short_lives_have_their_code_and_their_output() {
 fn its_own_command_and_entrypoint() {
     let engine = own!();
     let base = engine.container(&["true"]).name("base").create();
-    for (change, name) in [
-        ("CMD [\"echo\", \"own\"]", "cmd"),
-        ("ENTRYPOINT [\"echo\", \"entry\"]", "entry"),
-    ] {
-        let _ = engine.docker(&["commit", "--change", "CMD []", "--change", change, base.name(), name]);
+    for (change, name) in
+        [("CMD [\"echo\", \"own\"]", "cmd"), ("ENTRYPOINT [\"echo\", \"entry\"]", "entry")]
+    {
+        let _ =
+            engine.docker(&["commit", "--change", "CMD []", "--change", change, base.name(), name]);
     }
     let image = |name: &str, entrypoint: Option<&str>| {
         let entrypoint = entrypoint.map(str::to_owned);

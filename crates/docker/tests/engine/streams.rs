@@ -168,7 +168,8 @@ fn a_reader_that_goes_ends_the_writer() {
     for own in [true, false] {
         let (process, mut ends) = start(&place, Command::new("yes"), own);
         // Its input is left open: only what goes out may end it.
-        let reader = thread::spawn(move || ends.stdout.read_exact(&mut [0; 2]).map(|()| ends.stdin));
+        let reader =
+            thread::spawn(move || ends.stdout.read_exact(&mut [0; 2]).map(|()| ends.stdin));
         // 128 + SIGPIPE, as of a local command.
         assert_eq!(wait(process).unwrap(), Exit::Code(141));
         drop(reader.join().unwrap().unwrap());
@@ -183,8 +184,10 @@ fn a_full_disk_is_an_error() {
     let command = null(Command::new("yes")).stdout(fd(full));
     let process = there(engine, &sleeper).spawn(&command).unwrap();
     let said = told(&wait(process).unwrap_err());
-    expect!["cannot write to standard output: No space left on device (os error 28); exit code 125"]
-        .assert_eq(&said);
+    expect![
+        "cannot write to standard output: No space left on device (os error 28); exit code 125"
+    ]
+    .assert_eq(&said);
     let gone = || !sleeper.exec(&["ps"]).1.contains("yes");
     testkit::wait_until(testkit::DEADLINE, "the writer ends", gone);
 }
@@ -220,7 +223,8 @@ fn our_own_streams_are_inherited() {
         1 => std::io::stdout().as_fd().try_clone_to_owned().unwrap(),
         _ => std::io::stderr().as_fd().try_clone_to_owned().unwrap(),
     });
-    let [(input, mut to), (mut from, output), (mut errors, theirs)] = [0; 3].map(|_| pipe().unwrap());
+    let [(input, mut to), (mut from, output), (mut errors, theirs)] =
+        [0; 3].map(|_| pipe().unwrap());
     to.write_all(b"in\n").unwrap();
     drop(to);
     rustix::stdio::dup2_stdin(&input).unwrap();

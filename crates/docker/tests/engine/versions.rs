@@ -71,11 +71,20 @@ fn before_it_does_not_and_the_program_is_held() {
 
 #[test]
 fn the_lower_version_is_spoken() {
-    for (theirs, spoken) in [("1.24", "v1.24"), ("1.41", "v1.41"), ("1.47", "v1.47"), ("1.99", "v1.47"), ("2.1", "v1.47")] {
+    for (theirs, spoken) in [
+        ("1.24", "v1.24"),
+        ("1.41", "v1.41"),
+        ("1.47", "v1.47"),
+        ("1.99", "v1.47"),
+        ("2.1", "v1.47"),
+    ] {
         let fake = of_version(theirs);
         fake.container().is_running().unwrap_err();
         let requests = fake.requests();
-        assert_eq!(requests, ["GET /_ping".to_owned(), format!("GET /{spoken}/containers/web/json")]);
+        assert_eq!(
+            requests,
+            ["GET /_ping".to_owned(), format!("GET /{spoken}/containers/web/json")]
+        );
     }
 }
 
@@ -86,7 +95,10 @@ fn a_version_that_is_none_or_too_old() {
         ("0.9", "the engine at `unix:///fake` speaks the API up to 0.9, and we from 1.24 on"),
         ("one", "what answers at `unix:///fake` is no engine: its API version is \"one\""),
         ("1", "what answers at `unix:///fake` is no engine: its API version is \"1\""),
-        ("1.99999999999", "what answers at `unix:///fake` is no engine: its API version is \"1.99999999999\""),
+        (
+            "1.99999999999",
+            "what answers at `unix:///fake` is no engine: its API version is \"1.99999999999\"",
+        ),
         ("", "what answers at `unix:///fake` is no engine: its API version is \"\""),
     ] {
         let error = of_version(version).container().is_running().unwrap_err();

@@ -18,7 +18,10 @@ fn check(engine: Engine, name: &str) {
     let place = Container::new(engine, name);
     assert!(place.is_running().unwrap());
     let found = output(&place, &sh("echo out; echo err >&2; exit 7"));
-    assert_eq!((found.exit, &*found.stdout, &*found.stderr), (Exit::Code(7), &b"out\n"[..], &b"err\n"[..]));
+    assert_eq!(
+        (found.exit, &*found.stdout, &*found.stderr),
+        (Exit::Code(7), &b"out\n"[..], &b"err\n"[..])
+    );
     let mut process = place.spawn(&piped(sh("md5sum"))).unwrap();
     let input = std::fs::File::from(process.stdin.take().unwrap());
     let writer = std::thread::spawn(move || {
@@ -112,18 +115,18 @@ fn tls() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::copy(tls.certificates().path().join("ca.pem"), folder.path().join("ca.pem")).unwrap();
     let (said, hint) = asked(reach(folder.path()).unwrap());
-    assert!(said.contains("Certificate") && hint.is_some(), "no client certificate: {said} {hint:?}");
+    assert!(
+        said.contains("Certificate") && hint.is_some(),
+        "no client certificate: {said} {hint:?}"
+    );
     // One that wants TLS, and is spoken to without.
     let (said, hint) = asked(of(&[("DOCKER_HOST", &tls.host())]).unwrap());
     assert!(hint.is_some_and(|hint| hint.contains("DOCKER_TLS_VERIFY")), "{said}");
     // One that knows no TLS, and is spoken to with it.
     let proxy = Proxy::tcp(engine.socket());
     let folder = tls.certificates().path().to_str().unwrap();
-    let variables = [
-        ("DOCKER_HOST", &*proxy.host()),
-        ("DOCKER_TLS_VERIFY", "1"),
-        ("DOCKER_CERT_PATH", folder),
-    ];
+    let variables =
+        [("DOCKER_HOST", &*proxy.host()), ("DOCKER_TLS_VERIFY", "1"), ("DOCKER_CERT_PATH", folder)];
     let (said, _) = asked(of(&variables).unwrap());
     assert!(said.contains("TLS"), "{said}");
 }

@@ -29,7 +29,7 @@ enum Way {
 
 impl Docker<'_> {
     pub(super) fn copy(&self) -> Vec<String> {
-        let runs = self.runs.div_ceil(8);
+        let runs = self.runs.div_ceil(12);
         let title = format!(
             "docker-cp: {FILES} files of up to {LONGEST} bytes in and out; n = {runs}, interleaved"
         );

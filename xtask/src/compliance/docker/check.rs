@@ -126,11 +126,6 @@ impl Check {
         Check { dockerpty: Some(Difference { says, why }), ..self }
     }
 
-    /// Both peers say the same, but not what ours does.
-    pub(super) const fn others(self, says: &'static str, why: &'static str) -> Check {
-        self.docker(says, why).dockerpty(says, why)
-    }
-
     pub(super) const fn own_engine(self) -> Check {
         Check { own_engine: true, ..self }
     }

@@ -129,3 +129,39 @@ impl Tally {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_differences_real() {
+        let mut names = BTreeSet::new();
+        for check in checks() {
+            assert!(names.insert(check.name), "{}", check.name);
+            for tool in [Tool::Docker, Tool::Dockerpty] {
+                let Some(difference) = check.difference(tool) else { continue };
+                let differs = check.expected(tool) != check.expected(Tool::Thither);
+                assert!(differs && !difference.why.is_empty(), "{}: {tool:?}", check.name);
+            }
+        }
+    }
+
+    #[test]
+    fn an_unexpected_outcome_counts() {
+        const CHECK: Check = check::Check::new("x", check::IDLE, check::How::Script(""), "| a\n")
+            .docker("| b\n", "why");
+        let tally = |tool, seen: &str| {
+            let mut tally = Tally::default();
+            tally.one(&CHECK, &[(tool, seen.to_owned())]);
+            [tally.same, tally.different, tally.unexpected]
+        };
+        assert_eq!(tally(Tool::Thither, "| a\n"), [1, 0, 0]);
+        assert_eq!(tally(Tool::Thither, "| b\n"), [0, 0, 1]);
+        assert_eq!(tally(Tool::Docker, "| b\n"), [0, 1, 0]);
+        assert_eq!(tally(Tool::Docker, "| a\n"), [0, 0, 1]);
+        assert_eq!(tally(Tool::Dockerpty, "| a\n"), [1, 0, 0]);
+    }
+}

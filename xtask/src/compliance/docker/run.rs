@@ -313,3 +313,27 @@ fn short(line: &str) -> String {
         [] => String::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn output_is_shown_line_by_line() {
+        assert_eq!(lines(b"a\r\nit's\x1b\r\nb", "\r\n"), "| a\n| it's\\x1b\n~ b\n");
+        assert_eq!(lines(b"", "\n"), "");
+    }
+
+    #[test]
+    fn of_a_traceback_there_is_the_exception() {
+        let text = "| a\n| Traceback (most recent call last):\n|   File x\n| ValueError: y\n| b\n";
+        assert_eq!(without_tracebacks(text), "| a\na traceback: ValueError: y\n| b\n");
+        assert_eq!(without_tracebacks("| a\n"), "| a\n");
+    }
+
+    #[test]
+    fn names_of_processes() {
+        assert_eq!(short("12 /x/thither attach docker:y"), "thither");
+        assert_eq!(short("12 /x/python3 /y/driver.py start"), "driver.py");
+    }
+}
