@@ -265,11 +265,27 @@ fn generated() {
         .SS DESCRIPTION
         .SS OPTIONS
         .SS "ANOTHER ROOT"
+        .SS "A FRESH CONTAINER"
+        .SS "A CONTAINER"
         .SS EXAMPLES
         .SH "THITHER RUN"
         .SS DESCRIPTION
         .SS OPTIONS
         .SS "ANOTHER ROOT"
+        .SS "A FRESH CONTAINER"
+        .SS "A CONTAINER"
+        .SS EXAMPLES
+        .SH "THITHER ATTACH"
+        .SS DESCRIPTION
+        .SS OPTIONS
+        .SS EXAMPLES
+        .SH "THITHER LIST"
+        .SS DESCRIPTION
+        .SS OPTIONS
+        .SS EXAMPLES
+        .SH "THITHER CP"
+        .SS DESCRIPTION
+        .SS OPTIONS
         .SS EXAMPLES
         .SH "THITHER GENERATE"
         .SS DESCRIPTION

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::exec::{of_container, terminal_process};
 use crate::model::{Config, Inspected};
 use crate::plumbing::Plumbing;
-use crate::relay::Format;
+use crate::relay::{AtEnd, Format};
 use crate::target::{Target, WaitFor, Waiting};
 
 /// How often a new size is tried on a container that has just been started.
@@ -313,7 +313,13 @@ impl Container {
                     plumbing.without_input();
                 }
                 let format = if config.tty { Format::Raw } else { Format::Frames };
-                let joined = plumbing.join(socket, format, target.clone(), |relay| relay);
+                let at_end = match (config.tty, config.stdin_once) {
+                    (true, _) => AtEnd::Type,
+                    (false, true) => AtEnd::HalfClose,
+                    (false, false) => AtEnd::Nothing,
+                };
+                let joined =
+                    plumbing.join(socket, format, target.clone(), |relay| relay.at_end(at_end));
                 joined.and_then(|(driver, ends)| {
                     let streams = control::Streams::Relay(driver);
                     let held = Held::new(self.place.clone(), target, streams, waiting, what)?;

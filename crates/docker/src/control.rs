@@ -16,12 +16,9 @@ use crate::answer::{Answer, Pending, REST};
 use crate::driver::Driver;
 use crate::error::Error;
 use crate::model::ExecState;
-use crate::relay::{Broken, Step};
+use crate::relay::{Broken, END_OF_INPUT, Step};
 use crate::target::{self, Target, WaitFor, Waiting};
 use crate::watch::Watch;
-
-/// What is typed to end the input of a terminal: VEOF of its default modes.
-const END_OF_INPUT: u8 = 4;
 
 const STREAM: usize = 0;
 const END: usize = 1;

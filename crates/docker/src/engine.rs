@@ -261,7 +261,7 @@ impl Engine {
 
     pub(crate) fn dial(&self, patience: Patience<'_>) -> Result<Connection> {
         let limit = patience.limit.min(FIRST_LIMIT);
-        match self.0.dial.open(limit) {
+        match self.0.dial.open(limit, patience.cancel) {
             Ok(fd) => Ok(Connection::new(fd)),
             Err(error) => Err(crate::dial::failed(&self.0.name, error)),
         }

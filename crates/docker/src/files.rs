@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use thither_place::archive::{Archive, Kind, NAME_FUNCTIONS, named, temporary_name};
+use thither_place::archive::{
+    Archive, Kind, NAME_FUNCTIONS, get_by_command, named, put_by_command, temporary_name,
+};
 use thither_place::error::quoted;
 use thither_place::{Command, Error as There, Exit, Output, Result, Stream};
 
@@ -28,6 +30,8 @@ use crate::upload::{TICK, UploadError};
 const STAT: &str = "x-docker-container-path-stat";
 /// How many links in a row are followed, as by the kernel (path_resolution(7)).
 const MAX_LINKS: usize = 40;
+/// What a container always has in memory.
+const IN_MEMORY: [&str; 3] = ["/dev", "/proc", "/sys"];
 /// The shell that gives what has arrived its name.
 const SHELL: &str = "/bin/sh";
 /// What has arrived is `$1`, in the same directory as what is to be its name, `$2`.
@@ -43,6 +47,9 @@ trap 'clean \"$1\"' EXIT
 impl Container {
     /// See [`Place::get`](thither_place::Place::get).
     pub(crate) fn get_files(&self, path: &Path) -> Result<Archive> {
+        if self.is_out_of_sight("copy from", path)? {
+            return get_by_command(self, path);
+        }
         Ok(Archive::from_tar(self.download(path)?, named(path).name))
     }
 
@@ -60,6 +67,9 @@ impl Container {
 
     /// See [`Place::put`](thither_place::Place::put).
     pub(crate) fn put_files(&self, mut archive: Archive, path: &Path) -> Result<()> {
+        if self.is_out_of_sight("copy to", path)? {
+            return put_by_command(self, archive, path);
+        }
         let here = |source| copy_failed("copy to", path, source, None);
         let failed = |error: Error| self.copy_error("copy to", path, error);
         let root = archive.root().map_err(here)?.clone();
@@ -101,6 +111,29 @@ impl Container {
         })
     }
 
+    /// Whether a path is below a file system in memory, which the archive endpoint does not see: a running container has
+    /// commands for it.
+    ///
+    /// # Errors
+    /// When it is, and the container does not run.
+    fn is_out_of_sight(&self, verb: &str, path: &Path) -> Result<bool> {
+        let inspected = self.inspect(None).map_err(|error| error.at(self.place(), None))?;
+        let whole = Path::new("/").join(&inspected.config.working_dir).join(path);
+        let given = inspected.host.tmpfs.iter().flatten().map(|(path, _)| path.as_str());
+        let mounts = inspected.mounts.iter().flatten().filter(|mount| mount.kind == "tmpfs");
+        let mounted = mounts.map(|mount| mount.destination.as_str());
+        let out_of_sight = IN_MEMORY.into_iter().chain(given).chain(mounted);
+        let state = &inspected.state;
+        match out_of_sight.into_iter().find(|memory| whole.starts_with(memory)) {
+            None => Ok(false),
+            Some(_) if state.running && !state.paused => Ok(true),
+            Some(memory) => {
+                let text = format!("{memory} is in memory, and the container does not run");
+                Err(copy_failed(verb, path, io::Error::other(text), None))
+            }
+        }
+    }
+
     /// Gives what has arrived its name; without one it is removed.
     fn rename(&self, from: &Path, to: Option<&Path>, kind: &str, mode: u32) -> io::Result<()> {
         let script = format!("{NAME_FUNCTIONS}{RENAME}");
@@ -136,7 +169,6 @@ impl Container {
 
     /// A path from `/` on: where commands start that say nothing else is the container's working directory.
     fn absolute(&self, path: &Path) -> crate::error::Result<PathBuf> {
-        self.check_name()?;
         if path.is_absolute() {
             return Ok(path.to_owned());
         }

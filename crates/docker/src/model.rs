@@ -1,5 +1,7 @@
 //! The parts of the API's JSON that we read and write, by its own names.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// `POST /containers/{id}/exec`.
@@ -75,6 +77,27 @@ pub(crate) struct Inspected {
     pub(crate) state: State,
     #[serde(rename = "Config")]
     pub(crate) config: Config,
+    #[serde(rename = "HostConfig", default)]
+    pub(crate) host: Host,
+    #[serde(rename = "Mounts", default)]
+    pub(crate) mounts: Option<Vec<Mount>>,
+}
+
+/// What its machine gives it, as far as we look.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(crate) struct Host {
+    /// Their paths, and options.
+    #[serde(rename = "Tmpfs", default)]
+    pub(crate) tmpfs: Option<BTreeMap<String, String>>,
+}
+
+/// Something mounted in it.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Mount {
+    #[serde(rename = "Type", default)]
+    pub(crate) kind: String,
+    #[serde(rename = "Destination", default)]
+    pub(crate) destination: String,
 }
 
 /// Whether it runs.
@@ -97,6 +120,8 @@ pub(crate) struct Config {
     pub(crate) tty: bool,
     #[serde(rename = "OpenStdin", default)]
     pub(crate) open_stdin: bool,
+    #[serde(rename = "StdinOnce", default)]
+    pub(crate) stdin_once: bool,
     #[serde(rename = "AttachStdin", default)]
     pub(crate) attach_stdin: bool,
     #[serde(rename = "AttachStdout", default)]

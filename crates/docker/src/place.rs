@@ -18,7 +18,8 @@ use crate::Container;
 ///   finds the command.
 /// - While standard output takes nothing, standard error waits too: both come on one connection.
 /// - Files are copied to and from a container that does not run as well. Then, and in one without `/bin/sh`, what is
-///   copied there is unpacked where it belongs, and a copy that fails may leave a part of it.
+///   copied there is unpacked where it belongs, and a copy that fails may leave a part of it. Below a file system in
+///   memory it has to run, and to have `tar`: the engine does not see those.
 /// - A job that the command leaves in the background keeps its output open for at most two seconds.
 impl Place for Container {
     fn spawn(&self, command: &Command) -> Result<Process> {

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, Shutdown, recv, shutdown};
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 use thither_term::{Destination, Drained, Spliced};
 
 use crate::frame::{self, Of};
@@ -38,6 +38,21 @@ pub enum Format {
     /// Frames: it has none.
     Frames,
 }
+
+/// What becomes of the other side when our input has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AtEnd {
+    /// Our half of the connection is closed, and with it the program's input.
+    HalfClose,
+    /// VEOF is typed, which ends the input of a terminal in its default modes.
+    Type,
+    /// Nothing: the program's input stays open for others. An engine that sees our half close would end the output, too
+    /// (moby's `AttachStreams`).
+    Nothing,
+}
+
+/// VEOF of a terminal's default modes.
+pub(crate) const END_OF_INPUT: u8 = 4;
 
 /// Why a relay cannot go on.
 #[derive(Debug)]
@@ -79,6 +94,7 @@ pub(crate) struct Relay {
     /// Whether the destination of the moment takes nothing.
     full: bool,
     input: Option<Input>,
+    at_end: AtEnd,
     watch: Watch,
     ended: bool,
     refusal: Refusal,
@@ -109,15 +125,18 @@ impl Relay {
             start: 0,
             full: false,
             input,
+            at_end: AtEnd::HalfClose,
             watch: Watch::new()?,
             ended: false,
             refusal: Refusal::No,
         };
-        if relay.input.is_none() {
-            relay.end_input();
-        }
         relay.want()?;
         Ok(relay)
+    }
+
+    /// The same with another end of the input.
+    pub(crate) fn at_end(self, at_end: AtEnd) -> Relay {
+        Relay { at_end, ..self }
     }
 
     /// Moves what can be moved now.
@@ -136,12 +155,20 @@ impl Relay {
 
     /// Nothing more is sent.
     pub(crate) fn end_input(&mut self) {
-        if let Some(input) = self.input.take() {
-            // It was never waited for, or is not any more.
-            let _ = self.watch.want(INPUT, input.as_fd(), EventFlags::empty());
+        let Some(input) = self.input.take() else { return };
+        // It was never waited for, or is not any more.
+        let _ = self.watch.want(INPUT, input.as_fd(), EventFlags::empty());
+        match self.at_end {
+            // One that is gone already (ENOTCONN) needs no telling.
+            AtEnd::HalfClose => drop(shutdown(&self.socket, Shutdown::Write)),
+            // One byte always fits where all before it did, or the program reads no more.
+            AtEnd::Type => drop(send(
+                &self.socket,
+                &[END_OF_INPUT],
+                SendFlags::DONTWAIT | SendFlags::NOSIGNAL,
+            )),
+            AtEnd::Nothing => {}
         }
-        // One that is gone already (ENOTCONN) needs no telling.
-        let _ = shutdown(&self.socket, Shutdown::Write);
     }
 
     /// Closes both ends of what it joins.

@@ -70,7 +70,8 @@ impl Target {
             .query("h", size.rows.to_string())
             .query("w", size.cols.to_string())
             .cancel(cancel);
-        self.engine().begin(&call)
+        // Whoever waits at a terminal has other things to do.
+        self.engine().begin(&call.limit(SIGNALLING))
     }
 
     /// Whether there has been a process.
@@ -90,10 +91,7 @@ impl Target {
             Target::Container { engine, id } => {
                 let path = format!("/containers/{}/kill", encoded(id));
                 let call = Call::post(path).query("signal", signal.to_string()).limit(SIGNALLING);
-                match engine.order(&call) {
-                    Err(Error::Refused { status: 404 | 409, .. }) => Ok(()),
-                    other => other,
-                }
+                engine.order(&call).or_else(unless_it_runs_no_more)
             }
             Target::Exec { engine, container, mark, user, .. } => {
                 let mark =
@@ -123,17 +121,25 @@ impl Target {
 /// read.
 fn start_helper(engine: &Engine, container: &str, helper: &ExecCreate) -> Result<()> {
     let made: Made = match engine.call(&exec_create(container, helper).limit(SIGNALLING)) {
-        // It is not running any more, so nothing in it is.
-        Err(Error::Refused { status: 404 | 409, .. }) => return Ok(()),
-        other => other?,
+        Err(error) => return unless_it_runs_no_more(error),
+        Ok(made) => made,
     };
     let start = ExecStart { detach: true, tty: false, console_size: None };
     match engine.order(&exec_start(&made.id, &start).limit(SIGNALLING)) {
         Err(Error::Refused { message, .. }) if message.contains("executable file not found") => {
             Err(unsignalled("there is no `sh` in its container"))
         }
-        Err(Error::Refused { status: 404 | 409, .. }) => Ok(()),
-        other => other,
+        Err(error) => unless_it_runs_no_more(error),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// A container that does not run has nothing in it that runs. One that is paused has.
+fn unless_it_runs_no_more(error: Error) -> Result<()> {
+    match &error {
+        Error::Refused { status: 404, .. } => Ok(()),
+        Error::Refused { status: 409, message } if !message.contains("paused") => Ok(()),
+        _ => Err(error),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::engine::{ApiVersion, Engine};
 use crate::error::{Error, Result};
 use crate::model::ExecStart;
 use crate::plumbing::Plumbing;
-use crate::relay::{Format, Relay};
+use crate::relay::{AtEnd, Format, Relay};
 use crate::target::{self, Target};
 
 /// A command in a container, known to the engine by an id; it is started once.
@@ -199,7 +199,9 @@ impl Exec {
             }
             (Streams::Separate { .. }, terminal) => {
                 let format = if terminal { Format::Raw } else { Format::Frames };
-                let joined = plumbing.join(socket, format, target.clone(), Relay::expect_refusal);
+                let at_end = if terminal { AtEnd::Type } else { AtEnd::HalfClose };
+                let prepare = |relay: Relay| relay.expect_refusal().at_end(at_end);
+                let joined = plumbing.join(socket, format, target.clone(), prepare);
                 joined.and_then(|(driver, ends)| {
                     let streams = control::Streams::Relay(driver);
                     let held = Held::new(self.place.clone(), target, streams, None, what)?;

@@ -297,7 +297,14 @@ impl Image {
         let inspected = Inspected {
             id: container.name().to_owned(),
             state: State::default(),
-            config: Config { tty: size.is_some(), open_stdin: true, ..Config::default() },
+            config: Config {
+                tty: size.is_some(),
+                open_stdin: true,
+                stdin_once: true,
+                ..Config::default()
+            },
+            host: model::Host::default(),
+            mounts: None,
         };
         let attach = Attach {
             start: true,

@@ -8,7 +8,10 @@ use thither_term::Destination;
 use super::{Broken, Frame, Relay};
 
 /// How engines begin to say that they could not start an exec, in the place of its output.
-pub(super) const REFUSAL: &[u8] = b"OCI runtime exec failed";
+pub(super) const EXCUSES: [&[u8]; 3] =
+    [b"OCI runtime exec failed", b"unable to find user ", b"unable to find group "];
+/// As long as the longest of them, in bytes.
+const LONGEST: usize = 23;
 /// How much of it is kept, in bytes.
 pub(super) const MAX_REFUSAL: usize = 8 * 1024;
 
@@ -74,13 +77,14 @@ impl Relay {
         if self.refusal != Refusal::Possible {
             return Ok(true);
         }
-        let mut bytes = [0; REFUSAL.len()];
-        let wanted = most.min(REFUSAL.len());
+        let mut bytes = [0; LONGEST];
+        let wanted = most.min(LONGEST);
         match recv(&self.socket, &mut bytes[..wanted], RecvFlags::DONTWAIT | RecvFlags::PEEK) {
             Err(Errno::AGAIN | Errno::INTR) => return Ok(false),
             Err(error) => return Err(Broken::Lost(Some(error.into()))),
             Ok((n, _)) => {
-                self.refusal = match bytes[..n] == *REFUSAL {
+                let is_one = EXCUSES.iter().any(|excuse| bytes[..n].starts_with(excuse));
+                self.refusal = match is_one {
                     true => Refusal::Coming(of, Vec::new()),
                     false => Refusal::No,
                 };

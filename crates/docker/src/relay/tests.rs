@@ -1,10 +1,12 @@
-use super::excuse::REFUSAL;
+use super::excuse::EXCUSES;
 use super::*;
 use std::fs::File;
 use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
 use std::os::unix::net::UnixStream;
 
 use thither_term::{Interest, poll};
+
+const REFUSAL: &[u8] = EXCUSES[0];
 
 /// A relay with pipes for its destinations and its source, and the other ends of all.
 struct Test {
@@ -162,6 +164,26 @@ fn the_end_of_the_input_is_passed_on() {
     }
     test.engine.read_to_string(&mut text).unwrap();
     assert_eq!(text, "all");
+}
+
+#[test]
+fn other_ends_of_the_input() {
+    for (at_end, expected) in [(AtEnd::Type, "all\x04"), (AtEnd::Nothing, "all")] {
+        let mut test = Test::new(Format::Frames);
+        test.relay = test.relay.at_end(at_end);
+        test.input.take().unwrap().write_all(b"all").unwrap();
+        while test.relay.input.is_some() {
+            wait(&test.relay);
+            test.relay.step().unwrap();
+        }
+        let mut text = vec![0; expected.len()];
+        test.engine.read_exact(&mut text).unwrap();
+        assert_eq!(String::from_utf8(text).unwrap(), expected);
+        // The connection is whole.
+        test.engine.set_nonblocking(true).unwrap();
+        let more = test.engine.read(&mut [0]).unwrap_err();
+        assert_eq!(more.kind(), std::io::ErrorKind::WouldBlock);
+    }
 }
 
 #[test]

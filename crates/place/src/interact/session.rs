@@ -270,7 +270,15 @@ impl Session {
     }
 
     fn end(&mut self, ending: Ending) -> Ending {
-        if let Ending::Exited(Exit::Code(_)) | Ending::Detached = ending {
+        let normal = match ending {
+            // From elsewhere a death by a signal may come as a code (128 and the signal); a code of one's own that is so
+            // high costs nothing but a screen put in order.
+            Ending::Exited(Exit::Code(code)) => {
+                !self.farewell.begun() && !(self.process.apart && code > 128)
+            }
+            ending => ending == Ending::Detached,
+        };
+        if normal {
             self.user.normal();
         }
         ending
