@@ -131,9 +131,11 @@ impl<T: Args> Args for Deferred<T> {
         // The description is the verb's, and not that of a type.
         command.defer(|command| {
             let (short, long) = (command.get_about().cloned(), command.get_long_about().cloned());
-            T::augment_args(command)
-                .about(short.unwrap_or_default())
-                .long_about(long.unwrap_or_default())
+            let command = T::augment_args(command).about(short.unwrap_or_default());
+            match long {
+                Some(long) => command.long_about(long),
+                None => command.long_about(None::<&str>),
+            }
         })
     }
 

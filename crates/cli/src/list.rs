@@ -32,7 +32,7 @@ pub(crate) fn list(list: &List) -> Result<u8, Failure> {
     // Whoever presses the tab key does not wait for long.
     let patient = engine.clone().limit(COMPLETION);
     let engine = if list.names { &patient } else { engine };
-    let all = engine.containers(None).map_err(|error| error.at("docker:", Some("list")))?;
+    let all = engine.containers(None).map_err(|error| error.at("docker:", None))?;
     let text = match () {
         () if list.names => names(&all),
         () if list.json => json(&all),

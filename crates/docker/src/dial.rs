@@ -100,7 +100,11 @@ pub(crate) fn given_up(error: &io::Error) -> bool {
 }
 
 /// Waits for the descriptor, or for the caller to give up; `false` when neither came in time.
-fn wait(interest: Interest<'_>, limit: Duration, cancel: Option<BorrowedFd<'_>>) -> io::Result<bool> {
+fn wait(
+    interest: Interest<'_>,
+    limit: Duration,
+    cancel: Option<BorrowedFd<'_>>,
+) -> io::Result<bool> {
     let cancel = cancel.map_or(Interest::Nothing, Interest::Read);
     let ready = poll(&[interest, cancel], Some(limit))?;
     match ready[1].now && !ready[0].now {

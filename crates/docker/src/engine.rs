@@ -19,7 +19,7 @@ const NEWEST: ApiVersion = ApiVersion(1, 47);
 /// The oldest one: Docker 1.12 of 2016.
 const OLDEST: ApiVersion = ApiVersion(1, 24);
 /// The longest answer that is read into memory, in bytes.
-pub(crate) const MAX_ANSWER: usize = 32 * 1024 * 1024;
+pub(crate) const MAX_ANSWER: usize = 8 * 1024 * 1024;
 /// The longest complaint that is read, in bytes.
 const MAX_COMPLAINT: usize = 64 * 1024;
 /// How long an engine may take for an answer, unless told otherwise.

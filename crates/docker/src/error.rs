@@ -153,6 +153,7 @@ fn hint_of(message: &str) -> Option<&'static str> {
         ("is not running", "start it: `thither attach docker:NAME`"),
         ("is restarting", "wait until it runs, or see its logs"),
         ("No such container", "`thither list docker:` shows which there are"),
+        ("HTTP request to an HTTPS server", "set DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH"),
         ("client version", "use a newer thither, or an older engine"),
         ("port is already allocated", "publish another port"),
         ("is already in use by container", "give another `--name`, or remove that container"),

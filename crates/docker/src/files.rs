@@ -4,6 +4,7 @@
 //! which fails leaves all as it was. Where no `sh` can run (the container is stopped, or has none), the engine unpacks
 //! straight to where it belongs.
 
+use std::ffi::OsString;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
@@ -70,7 +71,7 @@ impl Container {
         if self.is_out_of_sight("copy to", path)? {
             return put_by_command(self, archive, path);
         }
-        let here = |source| copy_failed("copy to", path, source, None);
+        let here = |source| self.copy_failed("copy to", path, source, None);
         let failed = |error: Error| self.copy_error("copy to", path, error);
         let root = archive.root().map_err(here)?.clone();
         let whole = self.absolute(path).map_err(failed)?;
@@ -102,7 +103,7 @@ impl Container {
             let kind = if root.kind == Kind::Directory { "d" } else { "f" };
             let renamed = self.rename(&base.join(staged), target.as_deref(), kind, root.mode);
             if sent.is_ok() {
-                renamed.map_err(|source| copy_failed("copy to", path, source, None))?;
+                renamed.map_err(|source| self.copy_failed("copy to", path, source, None))?;
             }
         }
         sent.map_err(|error| match error {
@@ -129,7 +130,7 @@ impl Container {
             Some(_) if state.running && !state.paused => Ok(true),
             Some(memory) => {
                 let text = format!("{memory} is in memory, and the container does not run");
-                Err(copy_failed(verb, path, io::Error::other(text), None))
+                Err(self.copy_failed(verb, path, io::Error::other(text), None))
             }
         }
     }
@@ -214,6 +215,22 @@ impl Container {
             .ok_or_else(|| self.engine().garbage("a path's state that is not as documented"))
     }
 
+    fn copy_failed(
+        &self,
+        verb: &str,
+        path: &Path,
+        source: io::Error,
+        hint: Option<String>,
+    ) -> There {
+        let mut operand = OsString::from(format!("{}::", self.place()));
+        operand.push(path);
+        There::Copy {
+            action: format!("{verb} {}", quoted(operand)),
+            source: Box::new(source),
+            hint,
+        }
+    }
+
     fn copy_error(&self, verb: &str, path: &Path, error: Error) -> There {
         let source = match error {
             Error::Refused { status: 404, message } if !message.contains("No such container") => {
@@ -223,12 +240,8 @@ impl Container {
             Error::Refused { status: 400 | 500.., message } => io::Error::other(message),
             error => return error.at(self.place(), None),
         };
-        copy_failed(verb, path, source, None)
+        self.copy_failed(verb, path, source, None)
     }
-}
-
-fn copy_failed(verb: &str, path: &Path, source: io::Error, hint: Option<String>) -> There {
-    There::Copy { action: format!("{verb} {}", quoted(path)), source: Box::new(source), hint }
 }
 
 /// A tar stream from an engine, which is whole only if its last chunk has come.

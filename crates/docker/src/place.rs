@@ -16,6 +16,7 @@ use crate::Container;
 /// - Signals are delivered by a helper `sh` in the container, as the API has no way; without one they are
 ///   [`Unsupported`](thither_place::Error::Unsupported). The environment holds `THITHER_EXEC`, by which the helper
 ///   finds the command.
+/// - A program that stops itself at a terminal (by ^Z, without a shell above it) is not seen to: no engine tells. `~.` leaves.
 /// - While standard output takes nothing, standard error waits too: both come on one connection.
 /// - Files are copied to and from a container that does not run as well. Then, and in one without `/bin/sh`, what is
 ///   copied there is unpacked where it belongs, and a copy that fails may leave a part of it. Below a file system in

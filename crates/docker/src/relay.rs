@@ -162,11 +162,9 @@ impl Relay {
             // One that is gone already (ENOTCONN) needs no telling.
             AtEnd::HalfClose => drop(shutdown(&self.socket, Shutdown::Write)),
             // One byte always fits where all before it did, or the program reads no more.
-            AtEnd::Type => drop(send(
-                &self.socket,
-                &[END_OF_INPUT],
-                SendFlags::DONTWAIT | SendFlags::NOSIGNAL,
-            )),
+            AtEnd::Type => {
+                drop(send(&self.socket, &[END_OF_INPUT], SendFlags::DONTWAIT | SendFlags::NOSIGNAL))
+            }
             AtEnd::Nothing => {}
         }
     }

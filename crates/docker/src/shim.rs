@@ -17,6 +17,10 @@ use thither_place::{Command, Program};
 /// How the shell is called, and its script, ahead of the command's own words.
 const SHELL: [&str; 2] = ["sh", "-c"];
 
+/// An empty line lets it go on. Any other, or the end of its input, ends it: a line stays in the terminal for whoever reads
+/// it later, where a key that raises a signal is lost as long as there is nobody to get it.
+const HOLD: &str = "read -r l && [ -z \"$l\" ] || exit\nunset l\n";
+
 /// The login shell of the user, else bash, else sh. `id` is asked, as a shell knows no ids by itself (`$UID` is bash's).
 const LOGIN_SHELL: &str = "\
 u=$(id -u 2>/dev/null) s=
@@ -52,7 +56,7 @@ pub(crate) fn words(command: &Command, hold: bool) -> Words {
     }
     let mut script = String::new();
     if hold {
-        script += "read -r _\n";
+        script += HOLD;
     }
     let mut arguments = Vec::new();
     match texts {
@@ -73,7 +77,8 @@ pub(crate) fn words(command: &Command, hold: bool) -> Words {
 
 /// The shell that waits for a line and then becomes the words behind it.
 pub(crate) fn hold() -> Vec<String> {
-    [SHELL[0], SHELL[1], "read -r _\nexec \"$@\"\n", "sh"].map(str::to_owned).into()
+    let script = format!("{HOLD}exec \"$@\"\n");
+    [SHELL[0].to_owned(), SHELL[1].to_owned(), script, "sh".to_owned()].into()
 }
 
 /// Adds a word of any bytes but zero to the shell's arguments. The substitution cuts line ends off, hence the dot.
@@ -103,13 +108,20 @@ mod tests {
         let mut shell = process::Command::new(&words[0]);
         shell.args(&words[1..]).stdin(process::Stdio::piped()).stdout(process::Stdio::piped());
         let mut child = shell.spawn().unwrap();
-        child.stdin.take().unwrap().write_all(input).unwrap();
+        // One that has ended takes no more.
+        let _ = child.stdin.take().unwrap().write_all(input);
         assert_eq!(child.wait_with_output().unwrap().stdout, expected);
     }
 
     #[test]
     fn nothing_behind_the_line_is_taken() {
-        check(Command::new("cat"), true, b"go\nrest\n", b"rest\n");
+        check(Command::new("cat"), true, b"\nrest\n", b"rest\n");
+    }
+
+    #[test]
+    fn any_other_line_or_none_ends_it() {
+        check(Command::new("cat"), true, b"q\nrest\n", b"");
+        check(Command::new("echo").arg("no"), true, b"", b"");
     }
 
     #[test]

@@ -99,7 +99,10 @@ impl Options<'_> {
         if is_long {
             return Err(bad(format!("it is longer than {MAX_ENV_FILE} bytes")));
         }
-        let text = fs::read_to_string(path).map_err(|error| bad(error.to_string()))?;
+        let text = fs::read_to_string(path).map_err(|error| {
+            let text = error.to_string();
+            bad(text.split(" (os error").next().unwrap_or_default().to_lowercase())
+        })?;
         let mut variables = Vec::new();
         for (number, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
             let line = line.trim_start();
@@ -231,7 +234,7 @@ mod tests {
         check_bad(
             "image:x?env-file=/nonexistent",
             expect![
-                "bad option `env-file` of `image:x`: `/nonexistent`: No such file or directory (os error 2); write `env-file=FILE`"
+                "bad option `env-file` of `image:x`: `/nonexistent`: no such file or directory; write `env-file=FILE`"
             ],
         );
         check_bad(

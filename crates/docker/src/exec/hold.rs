@@ -59,6 +59,13 @@ impl Exec {
     }
 }
 
+/// Types what ends a shell that waits for an empty line, now or when it comes to run.
+pub(super) fn give_up(socket: &OwnedFd) {
+    let flags = rustix::net::SendFlags::NOSIGNAL | rustix::net::SendFlags::DONTWAIT;
+    // One that is gone needs none.
+    let _ = rustix::net::send(socket, b"q\n", flags);
+}
+
 /// Types an empty line and takes its echo away: the modes are the default ones, and nothing else has been printed.
 pub(crate) fn type_line(socket: &OwnedFd) -> io::Result<()> {
     match rustix::net::send(socket, b"\n", rustix::net::SendFlags::NOSIGNAL) {

@@ -136,6 +136,7 @@ fn nothing_beyond_the_head_is_taken() {
 #[test]
 fn what_drips_ends_too() {
     let (mut connection, mut theirs) = pair();
+    theirs.write_all(b"HTTP/1.1 200 OK\r\nX: ").unwrap();
     let writer = thread::spawn(move || while theirs.write_all(b"x").is_ok() {});
     let late = Patience { until: Some(Instant::now()), ..PATIENCE };
     assert_eq!(described(connection.head(late).map(drop)), Err("silent".to_owned()));

@@ -260,7 +260,8 @@ impl Image {
                 console_size,
             },
         };
-        let mut call = Call::post("/containers/create").body(&request).cancel(cancel);
+        // Not to be given up: it takes no time, and what it makes has to be known.
+        let mut call = Call::post("/containers/create").body(&request);
         if let Some(name) = &self.options.name {
             call = call.query("name", name);
         }
@@ -285,7 +286,16 @@ impl Image {
             true => None,
             false => Record::new(self.engine.name(), &label).ok().flatten(),
         };
-        let made = self.create(command, &config, hold, &label)?;
+        let made = match self.create(command, &config, hold, &label) {
+            Ok(made) => made,
+            Err(error) => {
+                // Unless the engine has said no, it may come to be all the same.
+                if let Some(record) = record.filter(|_| !is_refusal(&error)) {
+                    record.leave();
+                }
+                return Err(error);
+            }
+        };
         let container = Container::new(self.engine.clone(), made.id);
         let container = container.shown_as(self.place.clone());
         Ok((container.clone(), Guard { container: Some(container), record }))
@@ -387,6 +397,15 @@ impl Place for Image {
     fn put(&self, _: Archive, _: &Path) -> thither_place::Result<()> {
         let hint = "copy into a container that stays, as in `docker:NAME`";
         Err(self.unsupported("keep what is copied there: it vanishes at once", hint))
+    }
+}
+
+fn is_refusal(error: &There) -> bool {
+    match error {
+        There::Enter { source, .. } => {
+            matches!(source.downcast_ref::<Error>(), Some(Error::Refused { .. }))
+        }
+        error => matches!(error, There::Unsupported { .. }),
     }
 }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, openat, unlinkat};
 use thither_place::state::StateFolder;
@@ -21,6 +22,9 @@ use crate::model::Listed;
 const PREFIX: &str = "container-";
 /// The longest address in a record, in bytes.
 const MAX: u64 = 4096;
+
+/// After how long an engine has made what it was asked for, or will not.
+const SETTLED: Duration = Duration::from_secs(60);
 
 /// A record of ours; dropping it deletes it.
 pub(super) struct Record {
@@ -79,11 +83,15 @@ fn try_sweep(engine: &Engine) -> io::Result<()> {
         if !try_lock(&file, Kind::Exclusive)? {
             continue;
         }
+        // Its container may still come to be.
+        let is_old = file.metadata()?.modified()?.elapsed().is_ok_and(|age| age > SETTLED);
         let mut of = String::new();
         file.take(MAX).read_to_string(&mut of)?;
         let removed = match of.as_str() {
-            "" => true,
-            name if name == engine.name() => remove(engine, label).is_ok(),
+            "" => is_old,
+            name if name == engine.name() => {
+                remove(engine, label).is_ok_and(|removed| removed > 0 || is_old)
+            }
             _ => false,
         };
         if removed {
@@ -93,15 +101,17 @@ fn try_sweep(engine: &Engine) -> io::Result<()> {
     Ok(())
 }
 
-fn remove(engine: &Engine, label: &str) -> crate::error::Result<()> {
+/// How many it has removed.
+fn remove(engine: &Engine, label: &str) -> crate::error::Result<usize> {
     let filters = BTreeMap::from([("label", [format!("{LABEL}={label}")])]);
     // A map of texts: it cannot fail.
     let filters = serde_json::to_string(&filters).unwrap_or_default();
     let call = Call::get("/containers/json").query("all", "1").query("filters", filters);
     let found: Vec<Listed> = engine.call(&call)?;
+    let count = found.len();
     for listed in found {
         tracing::info!(container = %listed.id, "remove what a killed run has left");
         Container::new(engine.clone(), listed.id).remove()?;
     }
-    Ok(())
+    Ok(count)
 }

@@ -156,6 +156,7 @@ fn follow(mut process: Process, heard: &Heard, options: &Interact) -> Result<End
                 libc::SIGCHLD => {}
                 signal if typed && !process.apart => interrupted |= signal == libc::SIGINT,
                 signal if typed && options.when_told_to_end != WhenToldToEnd::LetGo => {
+                    interrupted |= signal == libc::SIGINT;
                     process.signal(signal)?;
                 }
                 _ => farewell.begin(received, process.control.as_mut(), GRACE)?,
@@ -164,6 +165,8 @@ fn follow(mut process: Process, heard: &Heard, options: &Interact) -> Result<End
         if let Some(Event::Exited(exit)) = process.control.event()? {
             return Ok(match exit {
                 Exit::Signal(libc::SIGINT) if interrupted => Ending::Interrupted,
+                // The same from where there are codes alone: we have passed it on.
+                Exit::Code(130) if interrupted && process.apart => Ending::Interrupted,
                 exit => farewell.ending(exit),
             });
         }

@@ -133,6 +133,7 @@ mod tests {
         let ms = |n| Duration::from_millis(n);
         assert_eq!(quantile((0..=100).rev().map(ms), 0.5), ms(50));
         assert_eq!(quantile((0..=100).map(ms), 0.99), ms(99));
+        assert_eq!(quantile((0..10).map(ms), 0.5), ms(5));
         assert_eq!(quantile([ms(7)], 0.99), ms(7));
         assert_eq!(quantile([], 0.5), ms(0));
     }
