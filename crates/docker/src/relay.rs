@@ -160,10 +160,13 @@ impl Relay {
         let _ = self.watch.want(INPUT, input.as_fd(), EventFlags::empty());
         match self.at_end {
             // One that is gone already (ENOTCONN) needs no telling.
-            AtEnd::HalfClose => drop(shutdown(&self.socket, Shutdown::Write)),
+            AtEnd::HalfClose => {
+                let _ = shutdown(&self.socket, Shutdown::Write);
+            }
             // One byte always fits where all before it did, or the program reads no more.
             AtEnd::Type => {
-                drop(send(&self.socket, &[END_OF_INPUT], SendFlags::DONTWAIT | SendFlags::NOSIGNAL))
+                let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+                let _ = send(&self.socket, &[END_OF_INPUT], flags);
             }
             AtEnd::Nothing => {}
         }
