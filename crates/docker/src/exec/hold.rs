@@ -37,15 +37,13 @@ impl Exec {
             [Interest::Read(resizing.as_fd()), Interest::Read(socket.as_fd()), given_up];
         let ready = poll(&interests, Some(STARTING)).map_err(here)?;
         match ready[..] {
-            [resized, ..] if resized.now => {
-                if let Err(error) = resizing.answer(cancel) {
-                    tracing::debug!(%error, "resize");
-                }
-            }
-            [_, said, _] if said.now => {
+            // The engine refuses where nothing has come to run; its excuse may come after.
+            [resized, ..] if resized.now && resizing.answer(cancel).is_ok() => {}
+            [resized, said, _] if resized.now || said.now => {
                 let state = target::exec_state(&self.engine, &self.id).map_err(failed)?;
                 if !state.running && state.pid == 0 {
-                    return Err(refused(&self.place, "sh", &said_at_start(socket)));
+                    let said = said_at_start(socket).map_err(here)?;
+                    return Err(refused(&self.place, "sh", &said));
                 }
             }
             [_, _, given_up] if given_up.now => return Err(failed(Error::Cancelled)),
@@ -101,9 +99,10 @@ pub(crate) fn type_line(socket: &OwnedFd) -> io::Result<()> {
     Ok(())
 }
 
-/// What the engine said in the place of output, as far as it has come.
-fn said_at_start(socket: &OwnedFd) -> String {
+/// What the engine says in the place of output.
+fn said_at_start(socket: &OwnedFd) -> io::Result<String> {
+    poll(&[Interest::Read(socket.as_fd())], Some(ECHO))?;
     let mut bytes = [0; 4096];
     let n = recv(socket, &mut bytes, RecvFlags::DONTWAIT).map_or(0, |(n, _)| n);
-    String::from_utf8_lossy(&bytes[..n]).trim().to_owned()
+    Ok(String::from_utf8_lossy(&bytes[..n]).trim().to_owned())
 }

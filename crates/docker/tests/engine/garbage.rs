@@ -222,7 +222,7 @@ fn an_answer_without_end_is_not_kept() {
     check_json(
         text,
         expect![
-            "what answers at `unix:///fake` is no engine: an answer of more than 33554432 bytes; check DOCKER_HOST; an engine that wants TLS needs DOCKER_TLS_VERIFY=1"
+            "what answers at `unix:///fake` is no engine: an answer of more than 8388608 bytes; check DOCKER_HOST; an engine that wants TLS needs DOCKER_TLS_VERIFY=1"
         ],
     );
     let length = u64::MAX;
