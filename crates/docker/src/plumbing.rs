@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
+use rustix::fs::{FileType, fstat, major, minor};
 use thither_place::{Process, Stream, Streams};
 use thither_term::Destination;
 
@@ -37,6 +38,9 @@ impl Plumbing {
         for (i, stream) in [stdin, stdout, stderr].into_iter().enumerate() {
             plumbing.ours[i] = match stream {
                 Stream::Null => None,
+                // What has nothing to say need not be joined.
+                Stream::Fd(fd) if i == 0 && is_null(fd) => None,
+                Stream::Inherit if i == 0 && is_null(io::stdin()) => None,
                 Stream::Fd(fd) => Some(fd.as_fd().try_clone_to_owned()?),
                 Stream::Inherit => own(i)?,
                 Stream::Piped => {
@@ -83,6 +87,14 @@ impl Plumbing {
         };
         Ok((driver, self.ends))
     }
+}
+
+/// Whether it is /dev/null: the memory device 3, null(4).
+fn is_null(fd: impl AsFd) -> bool {
+    fstat(fd).is_ok_and(|stat| {
+        FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice
+            && (major(stat.st_rdev), minor(stat.st_rdev)) == (1, 3)
+    })
 }
 
 /// Our own descriptor of this number; one that was closed is as /dev/null.

@@ -37,7 +37,7 @@ impl Container {
     /// # Errors
     /// When the container is not there, or does not run.
     pub fn exec_create(&self, command: &Command) -> thither_place::Result<Exec> {
-        Start { container: self, command }.create(false)
+        Start { container: self, command }.create(false, attached(&command.streams))
     }
 }
 
@@ -70,7 +70,11 @@ impl Start<'_> {
             Error::Here { action: "open the command's streams", source }
                 .at(self.place(), Some("start the command"))
         })?;
-        self.create(hold)?.start_with(&self.command.streams, plumbing, self.cancel())
+        let wanted = match self.command.streams {
+            Streams::Terminal(_) => [true; 3],
+            Streams::Separate { .. } => plumbing.wanted(),
+        };
+        self.create(hold, wanted)?.start_with(&self.command.streams, plumbing, self.cancel())
     }
 
     fn place(&self) -> &str {
@@ -121,8 +125,8 @@ impl Start<'_> {
         })
     }
 
-    fn create(&self, hold: bool) -> thither_place::Result<Exec> {
-        let (tty, attach) = attached(&self.command.streams);
+    fn create(&self, hold: bool, attach: [bool; 3]) -> thither_place::Result<Exec> {
+        let tty = matches!(self.command.streams, Streams::Terminal(_));
         self.container.check_name().map_err(|error| self.failed(error))?;
         let words = shim::words(self.command, hold);
         let mark = mark();
@@ -160,13 +164,13 @@ impl Start<'_> {
     }
 }
 
-/// Whether it is a terminal, and which streams anybody wants.
-fn attached(streams: &Streams) -> (bool, [bool; 3]) {
+/// Which streams anybody wants.
+fn attached(streams: &Streams) -> [bool; 3] {
     match streams {
-        Streams::Terminal(_) => (true, [true; 3]),
+        Streams::Terminal(_) => [true; 3],
         Streams::Separate { stdin, stdout, stderr } => {
             let wanted = |stream: &Stream| !matches!(stream, Stream::Null);
-            (false, [stdin, stdout, stderr].map(wanted))
+            [stdin, stdout, stderr].map(wanted)
         }
     }
 }

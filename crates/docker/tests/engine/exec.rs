@@ -113,9 +113,27 @@ fn programs_that_cannot_be_run() {
             "cannot start the command in `docker:tests-bad`: the engine says: exec failed: Cwd must be an absolute path; exit code 125"
         ],
     );
-    check_error(&place, Command::new("true").user("nobody-here"), expect!["cannot start the command in `docker:tests-bad`: the engine says: unable to find user nobody-here: no matching entries in passwd file; exit code 125"]);
-    check_error(&place, Command::new(""), expect!["cannot run `` in `docker:tests-bad`: No such file or directory (os error 2); exit code 127"]);
-    check_error(&place, Command::new("a\0b"), expect![[r#"cannot run `a\u{0}b` in `docker:tests-bad`: No such file or directory (os error 2); exit code 127"#]]);
+    check_error(
+        &place,
+        Command::new("true").user("nobody-here"),
+        expect![
+            "cannot start the command in `docker:tests-bad`: the engine says: unable to find user nobody-here: no matching entries in passwd file; exit code 125"
+        ],
+    );
+    check_error(
+        &place,
+        Command::new(""),
+        expect![
+            "cannot run `` in `docker:tests-bad`: No such file or directory (os error 2); exit code 127"
+        ],
+    );
+    check_error(
+        &place,
+        Command::new("a\0b"),
+        expect![[
+            r#"cannot run `a\u{0}b` in `docker:tests-bad`: No such file or directory (os error 2); exit code 127"#
+        ]],
+    );
 }
 
 #[test]

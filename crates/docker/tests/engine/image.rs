@@ -77,7 +77,7 @@ fn its_own_command_and_entrypoint() {
 fn it_vanishes_when_it_is_dropped() {
     let engine = own!();
     let image = busybox(&engine);
-    let process = image.spawn(&piped(Command::new("cat"))).unwrap();
+    let process = image.spawn(&null(Command::new("sleep").arg("1000"))).unwrap();
     assert_eq!(ours(&engine), 1);
     drop(process);
     wait_until(DEADLINE, "it is removed", || ours(&engine) == 0);

@@ -147,8 +147,9 @@ fn follow(mut process: Process, heard: &Heard, options: &Interact) -> Result<End
         }
         let [ends, others] = heard.interests();
         let interests = [ends, others, Interest::Read(process.control.as_fd())];
-        poll(&interests, farewell.timeout()).map_err(waiting)?;
-        while let Some(received) = heard.next() {
+        let ready = poll(&interests, farewell.timeout()).map_err(waiting)?;
+        let told = ready[0].now || ready[1].now;
+        while let Some(received) = told.then(|| heard.next()).flatten() {
             // A key typed at our terminal has reached the process as well, unless it is apart; the terminal's end may
             // not have.
             let typed = received.sender == Sender::Kernel && received.signal != libc::SIGHUP;
