@@ -8,12 +8,12 @@ use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::thread::{CapabilitySet, capabilities};
-use thither_place::state::inner_user_namespace;
 use thither_place::archive::Archive;
 use thither_place::error::quoted;
 use thither_place::launch::{
     self, Exec, Failure, Launch, LaunchError, Resolved, Supervisor, c_string,
 };
+use thither_place::state::inner_user_namespace;
 use thither_place::streams::Plumbing;
 use thither_place::{Command, Control, Error, Event, Place, Process, Result, Streams, WindowSize};
 

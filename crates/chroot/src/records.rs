@@ -20,10 +20,10 @@ use rustix::io::Errno;
 
 use thither_place::error::quoted;
 
-use thither_place::state::lock::{Kind, share, try_lock, unlock};
 use crate::made::Entry;
 use crate::root::Root;
 use thither_place::state::StateFolder;
+use thither_place::state::lock::{Kind, share, try_lock, unlock};
 
 /// How long to wait for somebody who is removing mount points: much longer than that takes, even on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -291,7 +291,11 @@ impl Container {
         let mut waiting = (early || !start).then(|| ask(&self.engine)).transpose()?;
         let socket = match &attach.socket {
             Some(socket) => socket.as_fd().try_clone_to_owned().and_then(crate::dial::nonblocking),
-            None => Ok(self.hijack(attach.logs, wanted, cancel).map_err(failed)?),
+            None => {
+                // Asked for what nobody keeps, an engine complains in the place of output.
+                let logs = attach.logs && inspected.host.log.driver != "none";
+                Ok(self.hijack(logs, wanted, cancel).map_err(failed)?)
+            }
         };
         let socket = socket.map_err(here)?;
         if start {

@@ -27,6 +27,9 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// How long it may take for the first one, which needs no work.
 const FIRST_LIMIT: Duration = Duration::from_secs(10);
 
+/// How long a connection is waited for by who has given up.
+const LATE: Duration = Duration::from_secs(1);
+
 /// A version of the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ApiVersion(pub u16, pub u16);
@@ -230,7 +233,16 @@ impl Engine {
 
     /// A call that is answered by the connection itself, as raw bytes in both directions.
     pub(crate) fn hijack(&self, call: &Call<'_>) -> Result<OwnedFd> {
-        let target = self.target(call)?;
+        self.hijack_or_late(call).map_err(|(error, _)| error)
+    }
+
+    /// The same. Who gives up still gets the connection, if it comes within a moment: what was asked for may have begun.
+    pub(crate) fn hijack_or_late(
+        &self,
+        call: &Call<'_>,
+    ) -> Result<OwnedFd, (Error, Option<OwnedFd>)> {
+        let early = |error| (error, None);
+        let target = self.target(call).map_err(early)?;
         let request = Request {
             method: call.method,
             target: &target,
@@ -240,13 +252,21 @@ impl Engine {
             chunked: false,
         };
         let patience = self.patience_with(call);
-        let mut connection = self.dial(patience)?;
-        connection.send(&request, patience).map_err(|t| self.error(t, patience))?;
-        let head = connection.head(patience).map_err(|t| self.error(t, patience))?;
+        let mut connection = self.dial(patience).map_err(early)?;
+        let failed = |trouble| early(self.error(trouble, patience));
+        connection.send(&request, patience).map_err(failed)?;
+        let (head, given_up) = match connection.head(patience) {
+            Err(Trouble::Cancelled) => {
+                let late = Patience::for_answer(LATE, None);
+                (connection.head(late).map_err(|_| early(Error::Cancelled))?, true)
+            }
+            head => (head.map_err(failed)?, false),
+        };
         match head.status {
             // Old engines answer 200 and hand the connection over all the same.
+            101 | 200 if given_up => Err((Error::Cancelled, Some(connection.into_fd()))),
             101 | 200 => Ok(connection.into_fd()),
-            _ => Err(self.complaint(connection, &head, patience)),
+            _ => Err(early(self.complaint(connection, &head, patience))),
         }
     }
 

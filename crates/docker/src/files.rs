@@ -6,7 +6,6 @@
 
 use std::ffi::OsString;
 use std::io::{self, Read};
-use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -19,11 +18,13 @@ use thither_place::archive::{
 use thither_place::error::quoted;
 use thither_place::{Command, Error as There, Exit, Output, Result, Stream};
 
+use thither_term::{Interest, poll};
+
 use crate::call::Call;
 use crate::container::Container;
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::http::{Body, Patience};
+use crate::http::{Body, Patience, Trouble};
 use crate::model::PathStat;
 use crate::upload::{TICK, UploadError};
 
@@ -97,11 +98,16 @@ impl Container {
         let call = Call::put(self.path("/archive"))
             .query("path", base.as_os_str().as_bytes())
             .query("noOverwriteDirNonDir", "1");
-        let sent = self.engine().upload(&call, &mut archive.renamed(called).into_tar());
+        let mut tar = archive.renamed(called).into_tar();
+        let sent = self.engine().upload(&call, &mut tar);
         let target = sent.is_ok().then(|| base.join(&name));
         if let Some(staged) = &staged {
             let kind = if root.kind == Kind::Directory { "d" } else { "f" };
-            let renamed = self.rename(&base.join(staged), target.as_deref(), kind, root.mode);
+            let from = base.join(staged);
+            // Who watches has ended it already, where there is nothing to be renamed.
+            let idle: &mut dyn FnMut() -> io::Result<()> =
+                if sent.is_ok() { &mut || tar.idle() } else { &mut || Ok(()) };
+            let renamed = self.rename(&from, target.as_deref(), kind, root.mode, idle);
             if sent.is_ok() {
                 renamed.map_err(|source| self.copy_failed("copy to", path, source, None))?;
             }
@@ -136,7 +142,15 @@ impl Container {
     }
 
     /// Gives what has arrived its name; without one it is removed.
-    fn rename(&self, from: &Path, to: Option<&Path>, kind: &str, mode: u32) -> io::Result<()> {
+    /// While it takes its time, `idle` is called, which may end the wait by an error.
+    fn rename(
+        &self,
+        from: &Path,
+        to: Option<&Path>,
+        kind: &str,
+        mode: u32,
+        idle: &mut dyn FnMut() -> io::Result<()>,
+    ) -> io::Result<()> {
         let script = format!("{NAME_FUNCTIONS}{RENAME}");
         let command = Command::new(SHELL)
             .args(["-c", &script, "thither"])
@@ -148,7 +162,17 @@ impl Container {
             .stdin(Stream::Null)
             .stdout(Stream::Null)
             .stderr(Stream::Piped);
-        let process = self.exec(&command).map_err(io::Error::other)?;
+        let mut process = self.exec(&command).map_err(io::Error::other)?;
+        let deadline = Instant::now() + self.engine().patience(None).limit;
+        while process.control.event().map_err(io::Error::other)?.is_none() {
+            let ended = [Interest::Read(process.control.as_fd())];
+            if !poll(&ended, Some(TICK))?[0].now {
+                idle()?;
+                if Instant::now() > deadline {
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+            }
+        }
         let Output { exit, stderr, .. } = process.wait_with_output().map_err(io::Error::other)?;
         if exit == Exit::Code(0) {
             return Ok(());
@@ -254,19 +278,17 @@ pub(crate) struct Download {
 
 impl Read for Download {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        if self.body.has_ended() {
-            return Ok(0);
+        let patience = Patience::for_stream(TICK, None);
+        match self.body.read(bytes, patience) {
+            Ok(n) => {
+                self.since = Instant::now();
+                Ok(n)
+            }
+            // Whoever watches is told that nothing comes.
+            Err(Trouble::Silent) if self.since.elapsed() < self.limit => {
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+            Err(trouble) => Err(io::Error::other(self.engine.error(trouble, patience))),
         }
-        let ready = thither_term::Interest::Read(self.body.as_fd());
-        if !self.body.has_more_at_hand() && !thither_term::poll(&[ready], Some(TICK))?[0].now {
-            return Err(match self.since.elapsed() < self.limit {
-                true => io::ErrorKind::WouldBlock.into(),
-                false => io::ErrorKind::TimedOut.into(),
-            });
-        }
-        self.since = Instant::now();
-        let patience = Patience::for_stream(self.limit, None);
-        let failed = |trouble| io::Error::other(self.engine.error(trouble, patience));
-        self.body.read(bytes, patience).map_err(failed)
     }
 }

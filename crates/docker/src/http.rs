@@ -92,7 +92,7 @@ impl Head {
         }
         if let Some(coding) = self.header("transfer-encoding") {
             return match coding.eq_ignore_ascii_case("chunked") {
-                true => Ok(Framing::Chunk(0)),
+                true => Ok(Framing::ChunkSize),
                 false => garbage(format!("an answer in the transfer coding {coding:?}")),
             };
         }
@@ -159,6 +159,8 @@ pub(crate) fn is_field_value(value: &str) -> bool {
 pub(crate) struct Connection {
     fd: OwnedFd,
     held: Vec<u8>,
+    /// A line that has come in part.
+    line: Vec<u8>,
 }
 
 impl AsFd for Connection {
@@ -170,7 +172,7 @@ impl AsFd for Connection {
 impl Connection {
     /// `fd` is a stream socket with `O_NONBLOCK`.
     pub(crate) fn new(fd: OwnedFd) -> Connection {
-        Connection { fd, held: Vec::new() }
+        Connection { fd, held: Vec::new(), line: Vec::new() }
     }
 
     /// Whether it can carry another request: nothing came unasked, nor its end.
@@ -304,9 +306,8 @@ impl Connection {
         }
     }
 
-    /// A line without its end, for chunks.
+    /// A line without its end, for chunks. After [`Trouble::Silent`] it can be asked for again.
     fn line(&mut self, patience: Patience<'_>) -> Result<String, Trouble> {
-        let mut line = Vec::new();
         loop {
             if self.held.is_empty() {
                 let mut bytes = [0; 4096];
@@ -317,11 +318,12 @@ impl Connection {
                 self.held.extend_from_slice(&bytes[..n]);
             }
             let end = self.held.iter().position(|&byte| byte == b'\n');
-            line.extend(self.held.drain(..end.map_or(self.held.len(), |end| end + 1)));
-            if line.len() > MAX_CHUNK_LINE {
+            self.line.extend(self.held.drain(..end.map_or(self.held.len(), |end| end + 1)));
+            if self.line.len() > MAX_CHUNK_LINE {
                 return garbage("a chunk's line without end");
             }
             if end.is_some() {
+                let line = std::mem::take(&mut self.line);
                 let text = String::from_utf8_lossy(&line);
                 return Ok(text.trim_end_matches(['\r', '\n']).to_owned());
             }

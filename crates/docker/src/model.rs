@@ -89,6 +89,16 @@ pub(crate) struct Host {
     /// Their paths, and options.
     #[serde(rename = "Tmpfs", default)]
     pub(crate) tmpfs: Option<BTreeMap<String, String>>,
+    #[serde(rename = "LogConfig", default)]
+    pub(crate) log: Log,
+}
+
+/// Where its output is kept.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(crate) struct Log {
+    /// The driver; `none` keeps nothing.
+    #[serde(rename = "Type", default)]
+    pub(crate) driver: String,
 }
 
 /// Something mounted in it.

@@ -35,7 +35,7 @@ fn no_engine() {
         error: cannot enter `docker:web`: cannot reach the engine at `unix://[DIR]/no`: no such file or directory
         hint: start it, or say where it is by DOCKER_HOST or DOCKER_CONTEXT
         $ thither list docker:
-        error: cannot list in `docker:`: cannot reach the engine at `unix://[DIR]/no`: no such file or directory
+        error: cannot enter `docker:`: cannot reach the engine at `unix://[DIR]/no`: no such file or directory
         hint: start it, or say where it is by DOCKER_HOST or DOCKER_CONTEXT
         $ thither run image:busybox true
         error: cannot enter `image:busybox`: cannot reach the engine at `unix://[DIR]/no`: no such file or directory

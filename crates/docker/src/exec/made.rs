@@ -2,7 +2,6 @@
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::time::Duration;
 
 use thither_place::{Error as There, Exit, Process, Streams, WindowSize};
 
@@ -13,9 +12,6 @@ use crate::model::ExecStart;
 use crate::plumbing::Plumbing;
 use crate::relay::{AtEnd, Format, Relay};
 use crate::target::{self, Target};
-
-/// How long the engine may take to hand its stream over.
-const STARTING: Duration = Duration::from_secs(10);
 
 /// A command in a container, known to the engine by an id; it is started once.
 #[derive(Clone, Debug)]
@@ -105,7 +101,7 @@ impl Exec {
     /// # Errors
     /// As [`start`](Exec::start).
     pub fn start_socket(&self, size: Option<WindowSize>) -> thither_place::Result<OwnedFd> {
-        self.hijack(size)
+        self.hijack(size, None)
     }
 
     /// Joins the stream of this exec, which somebody has started, to these streams.
@@ -141,14 +137,25 @@ impl Exec {
         }
     }
 
-    /// The engine answers at once, and then starts it: who gives up in between would leave it to itself.
-    fn hijack(&self, size: Option<WindowSize>) -> thither_place::Result<OwnedFd> {
+    fn hijack(
+        &self,
+        size: Option<WindowSize>,
+        cancel: Option<BorrowedFd<'_>>,
+    ) -> thither_place::Result<OwnedFd> {
         let size = size.filter(|_| self.terminal && self.knows_size());
         let console_size = size.map(|size| [size.rows, size.cols]);
         let start = ExecStart { detach: false, tty: self.terminal, console_size };
-        let call = target::exec_start(&self.id, &start).limit(STARTING);
+        let call = target::exec_start(&self.id, &start).cancel(cancel);
         tracing::debug!(exec = %self.id, "start");
-        self.engine.hijack(&call).map_err(|error| self.failed(error))
+        self.engine.hijack_or_late(&call).map_err(|(error, late)| {
+            // It is starting all the same.
+            match late {
+                Some(socket) if self.held => super::hold::give_up(&socket),
+                Some(_) => drop(self.signal(rustix::process::Signal::KILL.as_raw())),
+                None => {}
+            }
+            self.failed(error)
+        })
     }
 
     /// Whether the engine can be told the size at the start.
@@ -166,7 +173,7 @@ impl Exec {
             Streams::Terminal(terminal) => Some(terminal.size),
             Streams::Separate { .. } => None,
         };
-        let socket = self.hijack(size)?;
+        let socket = self.hijack(size, cancel)?;
         if let Some(size) = size.filter(|_| self.held) {
             self.let_loose(&socket, size, cancel).inspect_err(|_| super::hold::give_up(&socket))?;
         }

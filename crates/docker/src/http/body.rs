@@ -4,14 +4,20 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use super::{Connection, Head, MAX_HEADERS, Patience, Trouble, garbage};
 
-/// How much of a body is left.
+/// What of a body comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Framing {
     /// So many bytes.
     Length(u64),
-    /// So many of this chunk, and then more chunks.
+    /// The line with the length of a chunk.
+    ChunkSize,
+    /// So many bytes of a chunk, at least one.
     Chunk(u64),
-    /// Until the connection ends.
+    /// The line end behind a chunk.
+    ChunkEnd,
+    /// The lines after the last chunk, of which so many have come.
+    Trailers(usize),
+    /// Bytes until the connection ends.
     UntilEnd,
     /// Nothing.
     Ended,
@@ -22,7 +28,6 @@ pub(super) enum Framing {
 pub(crate) struct Body {
     connection: Connection,
     framing: Framing,
-    begun: bool,
     closes: bool,
 }
 
@@ -33,22 +38,25 @@ impl Body {
         request_was_head: bool,
     ) -> Result<Body, Trouble> {
         let framing = head.framing(request_was_head)?;
-        Ok(Body { connection, framing, begun: false, closes: head.closes })
+        Ok(Body { connection, framing, closes: head.closes })
     }
 
-    /// No bytes mean its end.
+    /// No bytes mean its end. After [`Trouble::Silent`] it can be read on.
     pub(crate) fn read(
         &mut self,
         bytes: &mut [u8],
         patience: Patience<'_>,
     ) -> Result<usize, Trouble> {
-        if let Framing::Chunk(0) = self.framing {
-            self.next_chunk(patience)?;
-        }
-        let left = match self.framing {
-            Framing::Length(left) | Framing::Chunk(left) => left,
-            Framing::UntilEnd => u64::MAX,
-            Framing::Ended => 0,
+        let left = loop {
+            match self.framing {
+                Framing::Length(left) | Framing::Chunk(left) => break left,
+                Framing::UntilEnd => break u64::MAX,
+                Framing::Ended => break 0,
+                Framing::ChunkSize | Framing::ChunkEnd | Framing::Trailers(_) => {
+                    let line = self.connection.line(patience)?;
+                    self.framing = self.after_line(&line)?;
+                }
+            }
         };
         let part = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
         if part == 0 {
@@ -57,13 +65,36 @@ impl Body {
         let n = self.connection.read_some(&mut bytes[..part], patience)?;
         let taken = n as u64;
         self.framing = match self.framing {
-            Framing::UntilEnd if n == 0 => Framing::Ended,
+            Framing::UntilEnd if n == 0 => {
+                self.closes = true;
+                Framing::Ended
+            }
             _ if n == 0 => return Err(Trouble::Lost(None)),
             Framing::Length(left) => Framing::Length(left - taken),
+            Framing::Chunk(left) if left == taken => Framing::ChunkEnd,
             Framing::Chunk(left) => Framing::Chunk(left - taken),
             other => other,
         };
         Ok(n)
+    }
+
+    /// What comes after a line between chunks, RFC 9112 section 7.1.
+    fn after_line(&self, line: &str) -> Result<Framing, Trouble> {
+        match self.framing {
+            Framing::ChunkEnd if line.is_empty() => Ok(Framing::ChunkSize),
+            Framing::ChunkEnd => garbage("a chunk longer than announced"),
+            Framing::Trailers(_) if line.is_empty() => Ok(Framing::Ended),
+            Framing::Trailers(count) if count < MAX_HEADERS => Ok(Framing::Trailers(count + 1)),
+            Framing::Trailers(_) => garbage("trailers without end"),
+            _ => {
+                let digits = line.split(';').next().unwrap_or_default().trim();
+                match u64::from_str_radix(digits, 16) {
+                    Ok(0) => Ok(Framing::Trailers(0)),
+                    Ok(length) => Ok(Framing::Chunk(length)),
+                    Err(_) => garbage(format!("a chunk of length {digits:?}")),
+                }
+            }
+        }
     }
 
     /// Whether all of it was read.
@@ -98,33 +129,7 @@ impl Body {
 
     /// The connection, if the body was read to its end and another request can follow.
     pub(crate) fn into_connection(self) -> Option<Connection> {
-        let ended = matches!(self.framing, Framing::Length(0))
-            || self.framing == Framing::Ended && self.begun;
-        (ended && !self.closes).then_some(self.connection)
-    }
-
-    fn next_chunk(&mut self, patience: Patience<'_>) -> Result<(), Trouble> {
-        if self.begun && !self.connection.line(patience)?.is_empty() {
-            return garbage("a chunk longer than announced");
-        }
-        self.begun = true;
-        let line = self.connection.line(patience)?;
-        let digits = line.split(';').next().unwrap_or_default().trim();
-        let Ok(length) = u64::from_str_radix(digits, 16) else {
-            return garbage(format!("a chunk of length {digits:?}"));
-        };
-        self.framing = Framing::Chunk(length);
-        if length == 0 {
-            // Trailers, and the empty line that ends them.
-            for _ in 0..MAX_HEADERS {
-                if self.connection.line(patience)?.is_empty() {
-                    self.framing = Framing::Ended;
-                    return Ok(());
-                }
-            }
-            return garbage("trailers without end");
-        }
-        Ok(())
+        (self.has_ended() && !self.closes).then_some(self.connection)
     }
 }
 

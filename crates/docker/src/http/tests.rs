@@ -145,6 +145,29 @@ fn what_drips_ends_too() {
 }
 
 #[test]
+fn what_pauses_is_read_on() {
+    let (connection, mut theirs) = pair();
+    let text = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;a\r\nabc\r\n1\r\nd\r\n0\r\nA: b\r\n\r\n";
+    let start = text.len() - 27;
+    theirs.write_all(&text[..start]).unwrap();
+    let mut connection = connection;
+    let head = connection.head(PATIENCE).unwrap();
+    let mut body = Body::new(connection, &head, false).unwrap();
+    let impatient = Patience { limit: Duration::ZERO, ..PATIENCE };
+    let mut all = Vec::new();
+    for byte in &text[start..] {
+        let mut bytes = [0; 16];
+        match described(body.read(&mut bytes, impatient)) {
+            Ok(n) => all.extend_from_slice(&bytes[..n]),
+            Err(what) => assert_eq!(what, "silent"),
+        }
+        theirs.write_all(&[*byte]).unwrap();
+    }
+    all.extend(body.read_all(100, PATIENCE).unwrap());
+    assert_eq!(String::from_utf8(all).unwrap(), "abcd");
+}
+
+#[test]
 fn waits_end() {
     let (mut connection, theirs) = pair();
     let impatient = Patience { limit: Duration::ZERO, ..PATIENCE };
