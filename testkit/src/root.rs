@@ -44,6 +44,29 @@ impl BusyboxRoot {
         Ok(root)
     }
 
+    /// Puts a program of this machine where it is here, with the libraries that it is linked to: for what Debian's busybox
+    /// does not have in all of its flavours.
+    ///
+    /// # Panics
+    /// When it cannot be copied.
+    #[must_use]
+    #[track_caller]
+    pub fn with(self, program: &str) -> BusyboxRoot {
+        let put = |path: &Path| -> io::Result<()> {
+            let inside = path.strip_prefix("/").map_err(io::Error::other)?;
+            if let Some(parent) = inside.parent() {
+                self.folder(parent)?;
+            }
+            self.copy(path, inside)
+        };
+        let all = libraries(Path::new(program)).and_then(|libraries| {
+            put(Path::new(program))?;
+            libraries.iter().try_for_each(|library| put(library))
+        });
+        all.unwrap_or_else(|error| panic!("{program} in a root: {error}"));
+        self
+    }
+
     /// Removes what these paths inside it name, with all that is in them: `root.without(&["proc", "etc/resolv.conf"])`.
     ///
     /// # Panics

@@ -114,7 +114,13 @@ impl Held {
     }
 
     fn failed(&self, error: Error, action: &str) -> thither_place::Error {
-        error.at(&self.place, Some(action))
+        match error {
+            // It was there before.
+            Error::Connect { .. } => {
+                thither_place::Error::Disconnected { place: self.place.clone() }
+            }
+            error => error.at(&self.place, Some(action)),
+        }
     }
 
     fn here(source: io::Error) -> Error {

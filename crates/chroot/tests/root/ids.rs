@@ -41,12 +41,12 @@ macro_rules! granted {
 fn subordinate_ones() {
     newuidmap!();
     with_mounts!(user, granted!("12345:200000:65536", "12345:300000:65536"));
-    let root = busybox_root!();
+    let root = busybox_root!().with("/usr/bin/setpriv");
     let place = Chroot::new(root.path()).ids(Ids::Subordinate);
     let script = "id -u; id -g; touch /tmp/1 /tmp/last /tmp/none; chown 1:1 /tmp/1
         chown 65536:65536 /tmp/last; stat -c %u:%g /tmp/1 /tmp/last
         chown 65537 /tmp/none 2>/dev/null || echo no such id; cat /proc/self/setgroups
-        su guest -c id; stat -c %u /home/guest";
+        /usr/bin/setpriv --reuid 1000 --regid 1000 --groups 1000 id; stat -c %u /home/guest";
     let guest = "uid=1000(guest) gid=1000(guest) groups=1000(guest)\n";
     let expected = format!("0\n0\n1:1\n65536:65536\nno such id\nallow\n{guest}0\n");
     assert_eq!(printed_in(&place, script), expected);

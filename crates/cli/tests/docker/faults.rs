@@ -186,7 +186,7 @@ fn an_engine_that_dies() {
     user.shell.line(&format!("$T shell {place} sh -c 'echo re\"\"ady; exec sleep inf'"));
     user.shell.expect("ready");
     engine.kill();
-    user.shell.expect("cannot wait for the command");
+    user.shell.expect("lost");
     user.shell.expect_prompt();
     user.back_with(125);
     for child in children.drain(..) {

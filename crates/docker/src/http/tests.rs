@@ -118,7 +118,9 @@ fn a_head_without_end() {
     let trouble = described(connection.head(PATIENCE).map(drop)).unwrap_err();
     drop(connection);
     writer.join().unwrap();
-    assert_eq!(trouble, "it does not speak HTTP (too many headers)");
+    // By its length or the number of its lines: as it comes.
+    let known = ["a head without end", "it does not speak HTTP (too many headers)"];
+    assert!(known.contains(&trouble.as_str()), "{trouble}");
 }
 
 #[test]

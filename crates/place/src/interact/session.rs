@@ -274,7 +274,7 @@ impl Session {
             // From elsewhere a death by a signal may come as a code (128 and the signal); a code of one's own that is so
             // high costs nothing but a screen put in order.
             Ending::Exited(Exit::Code(code)) => {
-                !self.farewell.begun() && !(self.process.apart && code > 128)
+                !(self.farewell.begun() || self.process.apart && code > 128)
             }
             ending => ending == Ending::Detached,
         };
