@@ -77,3 +77,29 @@ fn names_that_a_terminal_would_obey() {
         assert_eq!(out.lines().count(), if line.contains("json") { 3 } else { 2 }, "{out:?}");
     }
 }
+
+/// What bash offers for a line, sorted.
+fn completed(tool: &Tool, line: &str) -> String {
+    let script = "\
+        eval \"$($T generate bash)\"; PATH=${T%/*}:$PATH; COMP_LINE=$1; COMP_POINT=${#1}
+        read -ra COMP_WORDS <<<\"$1\"; COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+        _thither_places thither \"${COMP_WORDS[-1]##*:}\" \"${COMP_WORDS[-2]}\" 2>/dev/null
+        printf '%s\\n' \"${COMPREPLY[@]}\" | sort";
+    let program = tool.command(["x"]).get_program().to_owned();
+    let mut bash = std::process::Command::new("bash");
+    bash.args(["-c", script, "bash", line]).env("T", program).env("DOCKER_HOST", tool.host());
+    tool.says_to(&mut bash).0
+}
+
+#[test]
+fn names_are_completed() {
+    let engine = engine!(own);
+    let tool = Tool::new(&engine);
+    let _one = engine.container(&["sleep", "inf"]).name("web-1").create();
+    let _two = engine.container(&["sleep", "inf"]).name("web-2").create();
+    let _other = engine.container(&["sleep", "inf"]).name("db").create();
+    assert_eq!(completed(&tool, "thither shell docker:web"), "web-1\nweb-2\n");
+    assert_eq!(completed(&tool, "thither attach docker:d"), "db\n");
+    assert_eq!(completed(&tool, "thither run dock"), "docker:\n");
+    assert_eq!(completed(&tool, "thither run --netw"), "--network\n");
+}

@@ -38,6 +38,10 @@ impl Tool {
         Tool { test: Test::new(), host: host.into() }
     }
 
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
     pub(crate) fn command<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Command {
         let mut command = self.test.thither(args);
         command.env("DOCKER_HOST", &self.host);

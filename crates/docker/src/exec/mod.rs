@@ -32,7 +32,7 @@ impl Container {
     }
 
     /// Makes an exec of a command, and does not start it. Of its streams it matters whether they are a terminal, and which
-    /// of them are [`Stream::Null`](thither_place::Stream::Null): those are not attached.
+    /// of them are [`Stream::Null`]: those are not attached.
     ///
     /// # Errors
     /// When the container is not there, or does not run.

@@ -138,7 +138,7 @@ impl Check {
         }
     }
 
-    /// What is to come of it; see [`matches`].
+    /// What is to come of it; see [`matches()`].
     pub(super) fn expected(&self, tool: Tool) -> &'static str {
         self.difference(tool).map_or(self.thither, |difference| difference.says)
     }
