@@ -38,9 +38,6 @@ impl Plumbing {
         for (i, stream) in [stdin, stdout, stderr].into_iter().enumerate() {
             plumbing.ours[i] = match stream {
                 Stream::Null => None,
-                // What has nothing to say need not be joined.
-                Stream::Fd(fd) if i == 0 && is_null(fd) => None,
-                Stream::Inherit if i == 0 && is_null(io::stdin()) => None,
                 Stream::Fd(fd) => Some(fd.as_fd().try_clone_to_owned()?),
                 Stream::Inherit => own(i)?,
                 Stream::Piped => {
@@ -60,6 +57,14 @@ impl Plumbing {
     /// Which of them anybody wants.
     pub(crate) fn wanted(&self) -> [bool; 3] {
         [0, 1, 2].map(|i| self.ours[i].is_some())
+    }
+
+    /// Leaves an input alone that has nothing to say: an exec that has none attached reads /dev/null as well. (The main
+    /// process of a container that has one open waits for its end, which only an attached one has.)
+    pub(crate) fn without_null(&mut self) {
+        if self.ours[0].as_ref().is_some_and(is_null) {
+            self.ours[0] = None;
+        }
     }
 
     /// Leaves the input alone.

@@ -66,10 +66,11 @@ impl Start<'_> {
 
     fn start_held(&self, hold: bool) -> thither_place::Result<Process> {
         // A descriptor that cannot be used is found before anything is made over there.
-        let plumbing = Plumbing::open(&self.command.streams).map_err(|source| {
+        let mut plumbing = Plumbing::open(&self.command.streams).map_err(|source| {
             Error::Here { action: "open the command's streams", source }
                 .at(self.place(), Some("start the command"))
         })?;
+        plumbing.without_null();
         let wanted = match self.command.streams {
             Streams::Terminal(_) => [true; 3],
             Streams::Separate { .. } => plumbing.wanted(),
