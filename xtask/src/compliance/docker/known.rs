@@ -31,7 +31,8 @@ pub(super) const CHECKS: &[Check] = &[
         main("true").stdin(),
         How::Script("head -c 8388608 /dev/zero | start"),
         "container: exit 0\n",
-    ),
+    )
+    .dockerpty("container: exit 0\nor\nit does not end\ncontainer: exit 0\n", "it may wait for ever"),
     // cli#2542, moby#12546
     Check::new(
         "exec, input: closed input",
