@@ -191,13 +191,8 @@ impl Engine {
     /// A call whose answer comes bit by bit.
     pub(crate) fn stream(&self, call: &Call<'_>) -> Result<(Head, Body)> {
         let target = self.target(call)?;
-        let request = Request {
-            method: call.method,
-            target: &target,
-            body: call.body.as_deref(),
-            headers: &self.all_headers(call),
-            ..NOTHING
-        };
+        let headers = self.all_headers(call);
+        let request = request(call, &target, &headers);
         let patience = self.patience_with(call);
         let (head, mut body) = self.exchange(&request, patience)?;
         self.check(&head, &mut body, patience)?;
@@ -207,13 +202,8 @@ impl Engine {
     /// A call that is sent now, and answered when its descriptor is readable.
     pub(crate) fn begin(&self, call: &Call<'_>) -> Result<Pending> {
         let target = self.target(call)?;
-        let request = Request {
-            method: call.method,
-            target: &target,
-            body: call.body.as_deref(),
-            headers: &self.all_headers(call),
-            ..NOTHING
-        };
+        let headers = self.all_headers(call);
+        let request = request(call, &target, &headers);
         let patience = self.patience_with(call);
         let mut connection = self.dial(patience)?;
         connection.send(&request, patience).map_err(|t| self.error(t, patience))?;
@@ -243,14 +233,8 @@ impl Engine {
     ) -> Result<OwnedFd, (Error, Option<OwnedFd>)> {
         let early = |error| (error, None);
         let target = self.target(call).map_err(early)?;
-        let request = Request {
-            method: call.method,
-            target: &target,
-            body: call.body.as_deref(),
-            headers: &self.all_headers(call),
-            upgrade: true,
-            chunked: false,
-        };
+        let headers = self.all_headers(call);
+        let request = Request { upgrade: true, ..request(call, &target, &headers) };
         let patience = self.patience_with(call);
         let mut connection = self.dial(patience).map_err(early)?;
         let failed = |trouble| early(self.error(trouble, patience));
@@ -367,6 +351,15 @@ impl Engine {
             Trouble::Cancelled => Error::Cancelled,
         }
     }
+}
+
+/// A call as it is sent.
+fn request<'a>(
+    call: &'a Call<'_>,
+    target: &'a str,
+    headers: &'a [(String, String)],
+) -> Request<'a> {
+    Request { method: call.method, target, body: call.body.as_deref(), headers, ..NOTHING }
 }
 
 const NOTHING: Request<'_> = Request {

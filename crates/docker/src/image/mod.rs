@@ -135,22 +135,39 @@ impl Image {
         cancel: Option<BorrowedFd<'_>>,
         progress: &mut dyn FnMut(&Progress),
     ) -> thither_place::Result<()> {
-        let image = self.image(cancel);
-        match image {
-            Ok(_) => Ok(()),
+        self.config_of(cancel, progress).map(drop)
+    }
+
+    /// What the image says of itself, once it is here.
+    fn config_of(
+        &self,
+        cancel: Option<BorrowedFd<'_>>,
+        progress: &mut dyn FnMut(&Progress),
+    ) -> thither_place::Result<Config> {
+        let image = match self.image(cancel) {
             Err(error) if error.is_not_found() => {
-                let credentials = Lookup::new(&self.config).for_image(&self.name);
-                let credentials = credentials.map_err(|error| There::Enter {
-                    place: self.place.clone(),
-                    hint: error.hint(),
-                    source: Box::new(error),
-                })?;
-                let platform = self.options.platform.as_deref();
-                pull::pull(&self.engine, &self.name, platform, credentials, cancel, progress)
-                    .map_err(|error| self.failed(error))
+                self.pull(cancel, progress)?;
+                self.image(cancel)
             }
-            Err(error) => Err(self.failed(error)),
-        }
+            image => image,
+        };
+        Ok(image.map_err(|error| self.failed(error))?.config.unwrap_or_default())
+    }
+
+    fn pull(
+        &self,
+        cancel: Option<BorrowedFd<'_>>,
+        progress: &mut dyn FnMut(&Progress),
+    ) -> thither_place::Result<()> {
+        let credentials = Lookup::new(&self.config).for_image(&self.name);
+        let credentials = credentials.map_err(|error| There::Enter {
+            place: self.place.clone(),
+            hint: error.hint(),
+            source: Box::new(error),
+        })?;
+        let platform = self.options.platform.as_deref();
+        pull::pull(&self.engine, &self.name, platform, credentials, cancel, progress)
+            .map_err(|error| self.failed(error))
     }
 
     fn image(&self, cancel: Option<BorrowedFd<'_>>) -> Result<model::Image> {
@@ -276,17 +293,19 @@ impl Image {
     }
 
     /// A fresh container for a command, not started.
-    fn fresh(&self, command: &Command, hold: bool) -> thither_place::Result<(Container, Guard)> {
-        let cancel = command.cancel.as_ref().map(|cancel| cancel.as_fd());
-        let image = self.image(cancel).map_err(|error| self.failed(error))?;
-        let config = image.config.unwrap_or_default();
+    fn fresh(
+        &self,
+        command: &Command,
+        config: &Config,
+        hold: bool,
+    ) -> thither_place::Result<(Container, Guard)> {
         // What a SIGKILL leaves of us between here and the end, the next one finds by this.
         let label = mark();
         let record = match self.options.keep {
             true => None,
             false => Record::new(self.engine.name(), &label).ok().flatten(),
         };
-        let made = match self.create(command, &config, hold, &label) {
+        let made = match self.create(command, config, hold, &label) {
             Ok(made) => made,
             Err(error) => {
                 // Unless the engine has said no, it may come to be all the same.
@@ -301,8 +320,13 @@ impl Image {
         Ok((container.clone(), Guard { container: Some(container), record }))
     }
 
-    fn run(&self, command: &Command, hold: bool) -> thither_place::Result<Process> {
-        let (container, mut guard) = self.fresh(command, hold)?;
+    fn run(
+        &self,
+        command: &Command,
+        config: &Config,
+        hold: bool,
+    ) -> thither_place::Result<Process> {
+        let (container, mut guard) = self.fresh(command, config, hold)?;
         let size = terminal_size(command);
         let inspected = Inspected {
             id: container.name().to_owned(),
@@ -366,16 +390,16 @@ impl Image {
 impl Place for Image {
     fn spawn(&self, command: &Command) -> thither_place::Result<Process> {
         let cancel = command.cancel.as_ref().map(|cancel| cancel.as_fd());
-        self.pull_if_missing(cancel, &mut |_| {})?;
+        let config = self.config_of(cancel, &mut |_| {})?;
         record::sweep(&self.engine);
         let known = self.engine.version_or(cancel).map_err(|error| self.failed(error))?
             >= ApiVersion::CONSOLE_SIZE;
         let hold = terminal_size(command).is_some() && !known;
-        match self.run(command, hold) {
+        match self.run(command, &config, hold) {
             // There is no shell to hold the command: the size comes when it comes. What is missing may be the command
             // itself, but then the second try says so.
             Err(There::Spawn { .. }) if hold && command.program != Program::LoginShell => {
-                self.run(command, false)
+                self.run(command, &config, false)
             }
             other => other,
         }
@@ -383,13 +407,13 @@ impl Place for Image {
 
     /// Of the image itself: nothing runs.
     fn get(&self, path: &Path) -> thither_place::Result<Archive> {
-        self.pull_if_missing(None, &mut |_| {})?;
+        let config = self.config_of(None, &mut |_| {})?;
         record::sweep(&self.engine);
         // An image without a command of its own needs one to be named.
         let command = Command::new("/").stdin(Stream::Null);
         let image =
             Image { options: Options { keep: false, ..self.options.clone() }, ..self.clone() };
-        let (container, guard) = image.fresh(&command, false)?;
+        let (container, guard) = image.fresh(&command, &config, false)?;
         let download = container.download(path)?;
         Ok(Archive::from_tar(Files { download, _guard: guard }, named(path).name))
     }
