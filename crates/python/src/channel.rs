@@ -1,0 +1,258 @@
+//! The two directions of the channel. Both descriptors are non-blocking.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+use crate::frame::{HEADER, Header, kind};
+use crate::connection::references;
+use crate::marshal::{Limits, Reference};
+use crate::{Error, Result};
+
+/// A frame that has arrived.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    pub(crate) header: Header,
+    pub(crate) payload: Vec<u8>,
+    /// Blocks behind the payload, in the order of its references.
+    pub(crate) raws: Vec<Vec<u8>>,
+}
+
+/// What is too much.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Of a frame, raw blocks included, in bytes.
+    pub(crate) frame: u64,
+    pub(crate) values: Limits,
+}
+
+/// How much is read at once.
+const CHUNK: usize = 256 * 1024;
+/// Up to this a part of a frame is allocated before it has come.
+const BELIEVED: usize = 1 << 20;
+
+/// What has come and is not yet a frame.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    buffer: Box<[u8]>,
+    start: usize,
+    end: usize,
+    bounds: Bounds,
+    part: Part,
+}
+
+/// What comes next.
+#[derive(Debug)]
+enum Part {
+    Header,
+    Payload(Header, Filling),
+    Raws { header: Header, payload: Vec<u8>, sizes: Vec<usize>, raws: Vec<Vec<u8>>, filling: Filling },
+}
+
+/// Bytes of a known length that come.
+#[derive(Debug)]
+struct Filling {
+    bytes: Vec<u8>,
+    length: usize,
+}
+
+impl Filling {
+    fn new(length: usize) -> Filling {
+        Filling { bytes: Vec::with_capacity(length.min(BELIEVED)), length }
+    }
+
+    fn missing(&self) -> usize {
+        self.length - self.bytes.len()
+    }
+}
+
+impl Incoming {
+    pub(crate) fn new(bounds: Bounds, rest: &[u8]) -> Incoming {
+        let mut buffer = vec![0; CHUNK.max(rest.len())].into_boxed_slice();
+        buffer[..rest.len()].copy_from_slice(rest);
+        Incoming { buffer, start: 0, end: rest.len(), bounds, part: Part::Header }
+    }
+
+    /// Reads what there is, without waiting; `false` at the end.
+    pub(crate) fn fill(&mut self, source: impl AsFd) -> io::Result<bool> {
+        // A large part goes where it stays.
+        if self.start == self.end
+            && let Some(filling) = self.filling()
+            && filling.missing() >= CHUNK
+        {
+            let chunk = filling.missing().min(1 << 20);
+            filling.bytes.reserve(chunk);
+            return match rustix::io::read(&source, rustix::buffer::spare_capacity(&mut filling.bytes)) {
+                Ok(read) => {
+                    // Spare capacity may be more than was asked for: what is too much is the next part's.
+                    let too_much = filling.bytes.len().saturating_sub(filling.length);
+                    let cut = filling.bytes.len() - too_much;
+                    let surplus = filling.bytes.split_off(cut);
+                    self.put_back(&surplus);
+                    Ok(read > 0)
+                }
+                Err(Errno::AGAIN | Errno::INTR) => Ok(true),
+                Err(error) => Err(error.into()),
+            };
+        }
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        } else if self.end == self.buffer.len() {
+            self.buffer.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+        match rustix::io::read(source, &mut self.buffer[self.end..]) {
+            Ok(0) => Ok(false),
+            Ok(read) => {
+                self.end += read;
+                Ok(true)
+            }
+            Err(Errno::AGAIN | Errno::INTR) => Ok(true),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn put_back(&mut self, bytes: &[u8]) {
+        if self.buffer.len() < bytes.len() {
+            self.buffer = vec![0; bytes.len()].into_boxed_slice();
+        }
+        self.buffer[..bytes.len()].copy_from_slice(bytes);
+        (self.start, self.end) = (0, bytes.len());
+    }
+
+    fn filling(&mut self) -> Option<&mut Filling> {
+        match &mut self.part {
+            Part::Header => None,
+            Part::Payload(_, filling) | Part::Raws { filling, .. } => Some(filling),
+        }
+    }
+
+    /// The next frame, if all of it has come.
+    pub(crate) fn next(&mut self) -> Result<Option<Frame>> {
+        loop {
+            let available = &self.buffer[self.start..self.end];
+            match std::mem::replace(&mut self.part, Part::Header) {
+                Part::Header => {
+                    let Some((header, _)) = available.split_first_chunk::<HEADER>() else {
+                        return Ok(None);
+                    };
+                    let header = Header::from_bytes(header);
+                    self.check(u64::from(header.length))?;
+                    self.start += HEADER;
+                    self.part = Part::Payload(header, Filling::new(header.length as usize));
+                }
+                Part::Payload(header, mut filling) => {
+                    self.take(&mut filling);
+                    if filling.missing() > 0 {
+                        self.part = Part::Payload(header, filling);
+                        return Ok(None);
+                    }
+                    let payload = filling.bytes;
+                    let sizes = self.raw_sizes(header, &payload)?;
+                    let Some(&first) = sizes.first() else {
+                        return Ok(Some(Frame { header, payload, raws: Vec::new() }));
+                    };
+                    let filling = Filling::new(first);
+                    self.part = Part::Raws { header, payload, sizes, raws: Vec::new(), filling };
+                }
+                Part::Raws { header, payload, sizes, mut raws, mut filling } => {
+                    self.take(&mut filling);
+                    if filling.missing() > 0 {
+                        self.part = Part::Raws { header, payload, sizes, raws, filling };
+                        return Ok(None);
+                    }
+                    raws.push(filling.bytes);
+                    match sizes.get(raws.len()) {
+                        None => return Ok(Some(Frame { header, payload, raws })),
+                        Some(&next) => {
+                            let filling = Filling::new(next);
+                            self.part = Part::Raws { header, payload, sizes, raws, filling };
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, filling: &mut Filling) {
+        let count = filling.missing().min(self.end - self.start);
+        filling.bytes.extend_from_slice(&self.buffer[self.start..self.start + count]);
+        self.start += count;
+    }
+
+    /// The lengths of the raw blocks behind a payload; its last part says them.
+    fn raw_sizes(&self, header: Header, payload: &[u8]) -> Result<Vec<usize>> {
+        if !matches!(header.kind, kind::REPLY | kind::CALLBACK) {
+            return Ok(Vec::new());
+        }
+        let found = references(payload, &self.bounds.values);
+        let found = found.map_err(|error| Error::protocol(format!("bad references: {error}")))?;
+        let mut sum = u64::from(header.length);
+        let mut sizes = Vec::new();
+        for reference in found {
+            if let Reference::Raw(length) = reference {
+                sum = sum.saturating_add(length);
+                self.check(sum)?;
+                sizes.push(usize::try_from(length).map_err(|_| Error::protocol("a block too long"))?);
+            }
+        }
+        Ok(sizes)
+    }
+
+    fn check(&self, length: u64) -> Result<()> {
+        match length <= self.bounds.frame {
+            true => Ok(()),
+            false => {
+                Err(Error::protocol(format!("a frame of {length} bytes, more than is read")))
+            }
+        }
+    }
+}
+
+/// Waits until one of the descriptors is ready, or the time is over. A signal ends the wait, too.
+pub(crate) fn wait(fds: &mut [PollFd<'_>], timeout: Option<std::time::Duration>) -> io::Result<()> {
+    let timeout = timeout.map(|timeout| Timespec {
+        tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: timeout.subsec_nanos().into(),
+    });
+    match poll(fds, timeout.as_ref()) {
+        Ok(_) | Err(Errno::INTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Where to wait for input.
+pub(crate) fn readable(fd: BorrowedFd<'_>) -> PollFd<'_> {
+    PollFd::from_borrowed_fd(fd, PollFlags::IN)
+}
+
+/// What is being sent: the end of it that did not go yet.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    /// `None` once closed.
+    pub(crate) sink: Option<OwnedFd>,
+}
+
+impl Outgoing {
+    /// Sends as much as goes without waiting; the number of bytes.
+    pub(crate) fn write(&self, parts: &[&[u8]]) -> Result<usize> {
+        let Some(sink) = &self.sink else {
+            return Err(Error::Closed { how: "it was closed".into() });
+        };
+        let slices: Vec<io::IoSlice<'_>> = parts.iter().map(|part| io::IoSlice::new(part)).collect();
+        let wrote = match &slices[..] {
+            [one] => rustix::io::write(sink, one),
+            slices => rustix::io::writev(sink, slices),
+        };
+        match wrote {
+            Ok(count) => Ok(count),
+            Err(Errno::AGAIN | Errno::INTR) => Ok(0),
+            Err(Errno::PIPE | Errno::CONNRESET) => {
+                Err(Error::Closed { how: "it takes no more".into() })
+            }
+            Err(error) => Err(Error::io("write to Python", error)),
+        }
+    }
+}

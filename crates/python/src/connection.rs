@@ -1,0 +1,746 @@
+//! A connection: many threads call, one of them at a time reads.
+//!
+//! There is no thread between a caller and the channel. Whoever waits for a reply *leads* if nobody else does: it reads
+//! frames, hands out what is for others, and steps down once its own reply has come; the next in line then leads. While
+//! nobody waits for a while, the idle thread leads, so that output, callbacks and the end are seen; a caller that finds it
+//! leading kicks it out. So a lonely call costs a write, a poll and a read, and no hand-over between threads.
+
+use std::collections::{HashMap, VecDeque};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd};
+
+use crate::call_options::CallOptions;
+use crate::callback::Callbacks;
+use crate::channel::{Frame, Incoming, Outgoing, readable, wait};
+use crate::frame::{Header, kind};
+use crate::host::Host;
+use crate::marshal::{DecodeError, Decoder, Encoded, Limits, Reference};
+use crate::output::Output;
+use crate::{Error, Result};
+
+/// How long nobody must wait before the idle thread leads.
+const LULL: Duration = Duration::from_millis(1);
+/// How long the interpreter has for its end, once it was asked for.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// The shared state of everything that is had from one interpreter.
+pub(crate) struct Connection {
+    /// Tells it from all others of this program.
+    pub(crate) id: u64,
+    pub(crate) limits: Limits,
+    /// How many calls may be without a reply.
+    pub(crate) window: usize,
+    /// Where frames come from.
+    source: OwnedFd,
+    /// Readable to end a wait of whoever leads.
+    kick: OwnedFd,
+    incoming: Mutex<Incoming>,
+    outgoing: Mutex<Outgoing>,
+    state: Mutex<State>,
+    pub(crate) callbacks: Mutex<Callbacks>,
+    output: Mutex<Output>,
+    host: Mutex<Option<Box<dyn Host>>>,
+    /// Whether objects over there are let go when their proxies are dropped, and after how long at most.
+    pub(crate) gc: Option<Duration>,
+    /// Nothing of it is left but what callers hold.
+    finished: (Mutex<bool>, Condvar),
+}
+
+/// What the threads share.
+struct State {
+    calls: HashMap<u32, Slot>,
+    last: u32,
+    leader: Leader,
+    /// How often somebody has led.
+    terms: u64,
+    /// Calls without a reply.
+    in_flight: usize,
+    /// Who sleeps until something has come; with the call that it waits for, if it is one.
+    sleepers: Vec<(Option<u32>, Thread)>,
+    /// Somebody cannot send, and would read.
+    writer_waits: bool,
+    idle: Option<Thread>,
+    idle_sleeps: bool,
+    /// A future waits: the idle thread leads at once.
+    futures: usize,
+    /// Objects that are to be let go over there.
+    dropped: Vec<u32>,
+    ended: Option<Error>,
+    closing: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leader {
+    None,
+    Caller,
+    Idle,
+}
+
+/// A call that waits for its reply.
+#[derive(Default)]
+pub(crate) struct Slot {
+    reply: Option<Frame>,
+    /// Callbacks to be run by who waits.
+    inbox: VecDeque<Frame>,
+    /// Whether a thread waits for it.
+    attended: bool,
+    waker: Option<Waker>,
+    /// Nobody will ask for the reply.
+    abandoned: bool,
+}
+
+/// What is read from, and how.
+pub(crate) struct Parts {
+    pub(crate) source: OwnedFd,
+    pub(crate) sink: OwnedFd,
+    pub(crate) incoming: Incoming,
+    pub(crate) limits: Limits,
+    pub(crate) window: usize,
+    pub(crate) output: Output,
+    pub(crate) host: Box<dyn Host>,
+    pub(crate) gc: Option<Duration>,
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What a panic of ours left is whole: nothing is half changed when foreign code runs.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Connection {
+    pub(crate) fn new(parts: Parts) -> Result<Arc<Connection>> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+        let kick = eventfd(0, flags).map_err(|error| Error::io("make an event", error))?;
+        let connection = Arc::new(Connection {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            limits: parts.limits,
+            window: parts.window.max(1),
+            source: parts.source,
+            kick,
+            incoming: Mutex::new(parts.incoming),
+            outgoing: Mutex::new(Outgoing { sink: Some(parts.sink) }),
+            state: Mutex::new(State {
+                calls: HashMap::new(),
+                last: 0,
+                leader: Leader::None,
+                terms: 0,
+                in_flight: 0,
+                sleepers: Vec::new(),
+                writer_waits: false,
+                idle: None,
+                idle_sleeps: false,
+                futures: 0,
+                dropped: Vec::new(),
+                ended: None,
+                closing: false,
+            }),
+            callbacks: Mutex::new(Callbacks::default()),
+            output: Mutex::new(parts.output),
+            host: Mutex::new(Some(parts.host)),
+            gc: parts.gc,
+            finished: (Mutex::new(false), Condvar::new()),
+        });
+        let idle = Arc::clone(&connection);
+        let thread = thread::Builder::new()
+            .name("thither-python".into())
+            .spawn(move || idle.idle())
+            .map_err(|error| Error::io("start a thread", error))?;
+        lock(&connection.state).idle = Some(thread.thread().clone());
+        Ok(connection)
+    }
+
+    /// Sends a call. Blocks while as many as the window allows have no reply yet, those made in callbacks apart.
+    pub(crate) fn start(self: &Arc<Self>, want: u8, call: &Encoded, options: &CallOptions) -> Result<u32> {
+        let within = crate::callback::within(self.id);
+        let mut state = lock(&self.state);
+        if within == 0 && state.in_flight >= self.window {
+            drop(state);
+            self.attend(None, options, |state| (state.in_flight < self.window).then_some(()))?;
+            state = lock(&self.state);
+        }
+        if let Some(ended) = &state.ended {
+            return Err(ended.clone());
+        }
+        let mut id = state.last;
+        loop {
+            id = id.wrapping_add(1).max(1);
+            if !state.calls.contains_key(&id) {
+                break;
+            }
+        }
+        state.last = id;
+        state.in_flight += 1;
+        state.calls.insert(id, Slot::default());
+        drop(state);
+        let header = Header { kind: kind::CALL, flags: want, thread: thread_tag(), id, within, length: 0 };
+        if let Err(error) = self.send(header, &call.bytes, &call.raws) {
+            let mut state = lock(&self.state);
+            state.calls.remove(&id);
+            state.in_flight = state.in_flight.saturating_sub(1);
+            return Err(state.ended.clone().unwrap_or(error));
+        }
+        Ok(id)
+    }
+
+    /// Waits for the reply of a call; runs the callbacks that it makes meanwhile.
+    pub(crate) fn wait(self: &Arc<Self>, id: u32, options: &CallOptions) -> Result<Frame> {
+        let found = self.attend(Some(id), options, |state| {
+            state.calls.get_mut(&id).and_then(|slot| slot.reply.take())
+        });
+        if let Ok(frame) = found {
+            lock(&self.state).calls.remove(&id);
+            return Ok(frame);
+        }
+        let error = found.err().unwrap_or(Error::Cancelled);
+        if matches!(error, Error::TimedOut { .. } | Error::Cancelled) {
+            self.abandon(id, true);
+        }
+        Err(error)
+    }
+
+    /// Whether the reply has come; else this is woken once it has.
+    pub(crate) fn poll(self: &Arc<Self>, id: u32, waker: &Waker) -> Option<Result<Frame>> {
+        let mut state = lock(&self.state);
+        let slot = state.calls.get_mut(&id)?;
+        if let Some(reply) = slot.reply.take() {
+            if slot.waker.take().is_some() {
+                state.futures -= 1;
+            }
+            state.calls.remove(&id);
+            return Some(Ok(reply));
+        }
+        if slot.waker.replace(waker.clone()).is_none() {
+            state.futures += 1;
+        }
+        if let Some(ended) = &state.ended {
+            return Some(Err(ended.clone()));
+        }
+        if state.leader == Leader::None {
+            state.idle_sleeps = true;
+            self.pass_on(&mut state);
+        }
+        None
+    }
+
+    /// Nobody waits for the reply any more; `interrupt` it over there.
+    pub(crate) fn abandon(self: &Arc<Self>, id: u32, interrupt: bool) {
+        let mut state = lock(&self.state);
+        let Some(slot) = state.calls.get_mut(&id) else { return };
+        let inbox = std::mem::take(&mut slot.inbox);
+        slot.abandoned = true;
+        let had_waker = slot.waker.take().is_some();
+        let reply = slot.reply.take();
+        if had_waker {
+            state.futures -= 1;
+        }
+        if reply.is_some() || state.ended.is_some() {
+            state.calls.remove(&id);
+        }
+        drop(state);
+        if let Some(frame) = &reply {
+            self.release(frame);
+        }
+        for callback in inbox {
+            self.run_apart(callback);
+        }
+        if interrupt && reply.is_none() {
+            let header = Header { kind: kind::CANCEL, id, ..Header::default() };
+            // It is given up in any case.
+            let _ = self.send(header, &[], &[]);
+        }
+    }
+
+    /// Waits until `check` finds what it looks for.
+    fn attend<R>(
+        self: &Arc<Self>,
+        id: Option<u32>,
+        options: &CallOptions,
+        mut check: impl FnMut(&mut State) -> Option<R>,
+    ) -> Result<R> {
+        let deadline = options.timeout.map(|limit| Instant::now() + limit);
+        let _heard = options.cancel.as_ref().map(|cancel| cancel.listen(self));
+        loop {
+            let mut state = lock(&self.state);
+            if let Some(found) = check(&mut state) {
+                return Ok(found);
+            }
+            if let Some(slot) = id.and_then(|id| state.calls.get_mut(&id)) {
+                slot.attended = true;
+                if let Some(callback) = slot.inbox.pop_front() {
+                    drop(state);
+                    self.run_callback(callback);
+                    continue;
+                }
+            }
+            if let Some(ended) = &state.ended {
+                let ended = ended.clone();
+                id.and_then(|id| state.calls.remove(&id));
+                return Err(ended);
+            }
+            if options.cancel.as_ref().is_some_and(|cancel| cancel.is_cancelled()) {
+                return Err(Error::Cancelled);
+            }
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if let (Some(Duration::ZERO), Some(limit)) = (left, options.timeout) {
+                return Err(Error::TimedOut { limit });
+            }
+            match state.leader {
+                Leader::None => {
+                    state.leader = Leader::Caller;
+                    state.terms += 1;
+                    drop(state);
+                    self.lead(left, |state| match id.and_then(|id| state.calls.get(&id)) {
+                        Some(slot) => slot.reply.is_some() || !slot.inbox.is_empty(),
+                        None => true,
+                    });
+                    self.step_down();
+                }
+                other => {
+                    state.sleepers.push((id, thread::current()));
+                    drop(state);
+                    if other == Leader::Idle {
+                        self.kick();
+                    }
+                    match left {
+                        Some(left) => thread::park_timeout(left),
+                        None => thread::park(),
+                    }
+                    let me = thread::current().id();
+                    let mut state = lock(&self.state);
+                    state.sleepers.retain(|(_, thread)| thread.id() != me);
+                    self.pass_on(&mut state);
+                }
+            }
+        }
+    }
+
+    /// Reads and hands out frames until `done`, a kick, or the time is over. Only for the leader.
+    fn lead(self: &Arc<Self>, timeout: Option<Duration>, mut done: impl FnMut(&mut State) -> bool) {
+        let mut incoming = lock(&self.incoming);
+        let mut fds = [readable(self.source.as_fd()), readable(self.kick.as_fd())];
+        if let Err(error) = wait(&mut fds, timeout) {
+            return self.end(Error::io("wait for Python", error));
+        }
+        if !fds[1].revents().is_empty() {
+            self.unkick();
+        }
+        if fds[0].revents().is_empty() {
+            return;
+        }
+        loop {
+            let more = match incoming.fill(&self.source) {
+                Ok(more) => more,
+                Err(error) => return self.end(Error::io("read from Python", error)),
+            };
+            loop {
+                match incoming.next() {
+                    Ok(Some(frame)) => self.dispatch(frame),
+                    Ok(None) => break,
+                    Err(error) => return self.end(error),
+                }
+            }
+            if !more {
+                let how = self.how_it_ended();
+                return self.end(Error::Closed { how });
+            }
+            if done(&mut lock(&self.state)) {
+                return;
+            }
+            let mut fds = [readable(self.source.as_fd()), readable(self.kick.as_fd())];
+            if wait(&mut fds, Some(Duration::ZERO)).is_err() || fds[0].revents().is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// The next in line may lead.
+    fn step_down(&self) {
+        let mut state = lock(&self.state);
+        state.leader = Leader::None;
+        self.pass_on(&mut state);
+    }
+
+    /// Wakes who may lead now. Whoever leaves without having led says it on.
+    fn pass_on(&self, state: &mut State) {
+        if state.leader != Leader::None {
+            return;
+        }
+        if state.writer_waits {
+            self.kick();
+        }
+        if let Some((_, thread)) = state.sleepers.last() {
+            thread.unpark();
+        }
+        if state.idle_sleeps
+            && let Some(idle) = &state.idle
+        {
+            idle.unpark();
+            state.idle_sleeps = false;
+        }
+    }
+
+    /// Gives a frame to whom it is for.
+    fn dispatch(self: &Arc<Self>, frame: Frame) {
+        let Header { kind, id, within, flags, .. } = frame.header;
+        match kind {
+            kind::REPLY | kind::ERROR => {
+                let mut state = lock(&self.state);
+                state.in_flight = state.in_flight.saturating_sub(1);
+                let known = state.calls.get_mut(&id).filter(|slot| slot.reply.is_none());
+                let lost = match known {
+                    Some(slot) if !slot.abandoned => {
+                        slot.reply = Some(frame);
+                        if let Some(waker) = slot.waker.take() {
+                            state.futures -= 1;
+                            waker.wake();
+                        }
+                        None
+                    }
+                    known => {
+                        if known.is_some() {
+                            state.calls.remove(&id);
+                        }
+                        Some(frame)
+                    }
+                };
+                for (wanted, thread) in &state.sleepers {
+                    if wanted.is_none_or(|wanted| wanted == id) {
+                        thread.unpark();
+                    }
+                }
+                drop(state);
+                if let Some(frame) = lost {
+                    self.release(&frame);
+                }
+            }
+            kind::CALLBACK => {
+                let mut state = lock(&self.state);
+                match state.calls.get_mut(&within) {
+                    Some(slot) if slot.attended && !slot.abandoned => {
+                        slot.inbox.push_back(frame);
+                        if let Some((_, thread)) =
+                            state.sleepers.iter().find(|(wanted, _)| *wanted == Some(within))
+                        {
+                            thread.unpark();
+                        }
+                    }
+                    _ => {
+                        drop(state);
+                        self.run_apart(frame);
+                    }
+                }
+            }
+            kind::DROP => self.callbacks_gone(&frame),
+            kind::OUTPUT => lock(&self.output).write(flags, &frame.payload),
+            kind::LOG => {
+                let mut decoder = Decoder::new(&frame.payload, &self.limits);
+                let text = decoder.tuple().and_then(|_| decoder.str());
+                tracing::debug!(target: "thither_python::remote", text = text.unwrap_or_default());
+            }
+            other => self.end(Error::protocol(format!("a frame of the kind {other}"))),
+        }
+    }
+
+    /// Sends a frame whole, and what is to be let go before it. While the other side does not read, this reads: it may
+    /// wait for us to.
+    pub(crate) fn send(self: &Arc<Self>, header: Header, payload: &[u8], raws: &[Vec<u8>]) -> Result<()> {
+        let length = u32::try_from(payload.len())
+            .map_err(|_| Error::protocol("a value of more than 4 GiB"))?;
+        let header = Header { length, ..header };
+        let dropped = self.take_dropped();
+        let mut head = Vec::with_capacity(crate::frame::HEADER * 2 + dropped.len() + payload.len().min(4096));
+        head.extend_from_slice(&dropped);
+        head.extend_from_slice(&header.to_bytes());
+        let outgoing = lock(&self.outgoing);
+        if payload.len() <= 4096 {
+            head.extend_from_slice(payload);
+            self.write(&outgoing, &[&head])?;
+        } else {
+            self.write(&outgoing, &[&head, payload])?;
+        }
+        for raw in raws {
+            self.write(&outgoing, &[raw])?;
+        }
+        Ok(())
+    }
+
+    fn write(self: &Arc<Self>, outgoing: &Outgoing, parts: &[&[u8]]) -> Result<()> {
+        let mut parts: Vec<&[u8]> = parts.to_vec();
+        loop {
+            let mut written = outgoing.write(&parts)?;
+            let stuck = written == 0;
+            while let Some(first) = parts.first_mut() {
+                if written < first.len() {
+                    *first = &first[written..];
+                    break;
+                }
+                written -= first.len();
+                parts.remove(0);
+            }
+            if parts.is_empty() {
+                return Ok(());
+            }
+            if stuck {
+                self.wait_to_write(outgoing)?;
+            }
+        }
+    }
+
+    /// Waits until more can be sent, and leads meanwhile if nobody else does.
+    fn wait_to_write(self: &Arc<Self>, outgoing: &Outgoing) -> Result<()> {
+        let Some(sink) = &outgoing.sink else { return Ok(()) };
+        let mut state = lock(&self.state);
+        if let Some(ended) = &state.ended {
+            return Err(ended.clone());
+        }
+        let me = thread::current().id();
+        let leads = state.leader == Leader::None
+            || state.leader == Leader::Idle && state.idle.as_ref().is_some_and(|idle| idle.id() == me);
+        let before = state.leader;
+        if leads {
+            state.leader = Leader::Caller;
+            state.terms += 1;
+        } else {
+            state.writer_waits = true;
+        }
+        drop(state);
+        let writable = PollFd::new(sink, PollFlags::OUT);
+        let mut fds = [writable, readable(self.kick.as_fd()), readable(self.source.as_fd())];
+        let watched = if leads { 3 } else { 2 };
+        let waited = wait(&mut fds[..watched], None);
+        if leads {
+            if waited.is_ok() && !fds[2].revents().is_empty() {
+                self.lead(Some(Duration::ZERO), |_| true);
+            } else if waited.is_ok() && !fds[1].revents().is_empty() {
+                self.unkick();
+            }
+            if before == Leader::None {
+                self.step_down();
+            } else {
+                lock(&self.state).leader = before;
+            }
+        } else {
+            lock(&self.state).writer_waits = false;
+        }
+        waited.map_err(|error| Error::io("wait for Python", error))
+    }
+
+    /// The frame that lets go of what was dropped, if anything was.
+    fn take_dropped(&self) -> Vec<u8> {
+        let mut state = lock(&self.state);
+        if state.dropped.is_empty() {
+            return Vec::new();
+        }
+        let dropped = std::mem::take(&mut state.dropped);
+        drop(state);
+        let mut numbers = Encoded::default();
+        numbers.tuple(2);
+        numbers.tuple(u32::try_from(dropped.len()).unwrap_or(u32::MAX));
+        for number in dropped {
+            numbers.int(number.into());
+        }
+        numbers.tuple(0);
+        let length = u32::try_from(numbers.bytes.len()).unwrap_or(u32::MAX);
+        let header = Header { length, kind: kind::DROP, ..Header::default() };
+        let mut frame = header.to_bytes().to_vec();
+        frame.extend_from_slice(&numbers.bytes);
+        frame
+    }
+
+    /// Lets go of what an unwanted reply refers to.
+    fn release(&self, frame: &Frame) {
+        for reference in references(&frame.payload, &self.limits).unwrap_or_default() {
+            if let Reference::Object(number) = reference {
+                self.forget(number);
+            }
+        }
+    }
+
+    /// An object is let go over there with the next call, or soon. Never blocks.
+    pub(crate) fn forget(&self, number: u32) {
+        if self.gc.is_none() {
+            return;
+        }
+        let mut state = lock(&self.state);
+        if state.ended.is_some() {
+            return;
+        }
+        state.dropped.push(number);
+        if state.dropped.len() == 1 && state.leader == Leader::Idle {
+            drop(state);
+            self.kick();
+        }
+    }
+
+    /// Leads while nobody else does.
+    fn idle(self: Arc<Self>) {
+        let mut seen = u64::MAX;
+        let mut closed = false;
+        loop {
+            let mut state = lock(&self.state);
+            if state.ended.is_some() {
+                break;
+            }
+            if state.closing && !closed {
+                drop(state);
+                closed = true;
+                lock(&self.outgoing).sink = None;
+                continue;
+            }
+            let lull = state.terms == seen || state.futures > 0 || state.closing;
+            seen = state.terms;
+            match state.leader {
+                Leader::None if lull && state.sleepers.is_empty() => {
+                    state.leader = Leader::Idle;
+                    let forgets = !state.dropped.is_empty();
+                    drop(state);
+                    if forgets {
+                        self.send_dropped();
+                    }
+                    self.lead(closed.then_some(GRACE), |_| false);
+                    self.step_down();
+                    if closed {
+                        self.end(Error::Closed { how: "it was closed".into() });
+                    }
+                }
+                Leader::Caller if lull => {
+                    state.idle_sleeps = true;
+                    drop(state);
+                    thread::park();
+                }
+                _ => {
+                    drop(state);
+                    thread::park_timeout(LULL);
+                }
+            }
+        }
+        self.finish();
+    }
+
+    fn send_dropped(self: &Arc<Self>) {
+        let frame = self.take_dropped();
+        let outgoing = lock(&self.outgoing);
+        if !frame.is_empty()
+            && let Err(error) = self.write(&outgoing, &[&frame])
+        {
+            tracing::debug!(%error, "let go of objects");
+        }
+    }
+
+    /// Nothing more will come.
+    fn end(&self, error: Error) {
+        let mut state = lock(&self.state);
+        if state.ended.is_none() {
+            tracing::debug!(%error, "end");
+            state.ended = Some(error);
+        }
+        for slot in state.calls.values_mut() {
+            if let Some(waker) = slot.waker.take() {
+                waker.wake();
+            }
+        }
+        state.futures = 0;
+        for (_, thread) in &state.sleepers {
+            thread.unpark();
+        }
+        if let Some(idle) = &state.idle {
+            idle.unpark();
+        }
+    }
+
+    /// How the interpreter ended, if that can be known soon.
+    fn how_it_ended(&self) -> String {
+        if lock(&self.state).closing {
+            return "it was closed".into();
+        }
+        let mut host = lock(&self.host);
+        let ended = host.as_mut().and_then(|host| host.ended(Duration::from_secs(1)));
+        ended.unwrap_or_else(|| "the other side has closed it".into())
+    }
+
+    /// Ends the interpreter by the end of its input.
+    pub(crate) fn close(&self) {
+        let idle = {
+            let mut state = lock(&self.state);
+            state.closing = true;
+            state.idle_sleeps = false;
+            state.idle.clone()
+        };
+        self.kick();
+        if let Some(idle) = idle {
+            idle.unpark();
+        }
+    }
+
+    /// What is left is put away: the idle thread's last act.
+    fn finish(&self) {
+        lock(&self.outgoing).sink = None;
+        let host = lock(&self.host).take();
+        if let Some(mut host) = host {
+            host.finish();
+        }
+        self.forget_callbacks();
+        let (finished, changed) = &self.finished;
+        *lock(finished) = true;
+        changed.notify_all();
+    }
+
+    /// Waits until the interpreter has ended and is put away.
+    pub(crate) fn wait_for_end(&self, limit: Duration) -> bool {
+        let (finished, changed) = &self.finished;
+        let waited = changed.wait_timeout_while(lock(finished), limit, |finished| !*finished);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    fn kick(&self) {
+        // It fails when it is full, and then it is readable.
+        let _ = rustix::io::write(&self.kick, &1_u64.to_ne_bytes());
+    }
+
+    fn unkick(&self) {
+        let _ = rustix::io::read(&self.kick, &mut [0; 8]);
+    }
+
+    /// Every waiting thread looks again.
+    pub(crate) fn rouse(&self) {
+        for (_, thread) in &lock(&self.state).sleepers {
+            thread.unpark();
+        }
+        self.kick();
+    }
+}
+
+/// The references of a payload, its last part.
+pub(crate) fn references(payload: &[u8], limits: &Limits) -> Result<Vec<Reference>, DecodeError> {
+    // An empty tuple: most have none, and then nothing is read twice.
+    if payload.ends_with(b"(\0\0\0\0") {
+        return Ok(Vec::new());
+    }
+    let mut decoder = Decoder::new(payload, limits);
+    for _ in 1..decoder.tuple()? {
+        decoder.skip()?;
+    }
+    decoder.refs()
+}
+
+/// A number for this thread. Calls of one thread keep their order over there.
+fn thread_tag() -> u16 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    thread_local! {
+        // Threads of different numbers may share a tag: their calls then wait for each other.
+        static TAG: u16 = (NEXT.fetch_add(1, Ordering::Relaxed) % 0xFFFF) as u16 + 1;
+    }
+    TAG.with(|tag| *tag)
+}

@@ -1,0 +1,64 @@
+//! Where what is printed over there goes.
+
+use std::fmt;
+use std::io::{self, Write};
+
+/// Which of the two streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// Where the standard output and error of the interpreter, its C code and its children go. Each stream arrives in order,
+/// what Python code prints to both in the order of printing, and all of it before the reply of the call that printed it.
+#[derive(Default)]
+#[non_exhaustive]
+pub enum Output {
+    /// This program's own streams.
+    #[default]
+    Inherit,
+    /// Nowhere.
+    Null,
+    /// To a function. It must not call the interpreter that it hears from: nobody would read the answer.
+    Function(Box<dyn FnMut(Stream, &[u8]) + Send>),
+}
+
+impl Output {
+    /// By the stream's descriptor number over there.
+    pub(crate) fn write(&mut self, number: u8, bytes: &[u8]) {
+        let stream = match number {
+            2 => Stream::Stderr,
+            _ => Stream::Stdout,
+        };
+        // A stream of ours that is closed takes nothing; the calls go on.
+        let _ = match self {
+            Output::Null => Ok(()),
+            Output::Function(function) => {
+                function(stream, bytes);
+                Ok(())
+            }
+            Output::Inherit => match stream {
+                Stream::Stdout => write_all(&mut io::stdout().lock(), bytes),
+                Stream::Stderr => write_all(&mut io::stderr().lock(), bytes),
+            },
+        };
+    }
+}
+
+fn write_all(stream: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+    stream.write_all(bytes)?;
+    stream.flush()
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Output::Inherit => "Inherit",
+            Output::Null => "Null",
+            Output::Function(_) => "Function",
+        })
+    }
+}
