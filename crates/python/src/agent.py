@@ -46,6 +46,24 @@ BUILTINS = builtins.__dict__
 LARGE_TYPES = {bytes, bytearray, memoryview}
 NO_FORK_HOOK = not hasattr(os, 'register_at_fork')
 GLOBALS = globals()
+SECOND = GLOBALS.get('SECOND')
+
+
+def needed(name):
+    """Something of the second part of this file, which is compiled when it is first needed: it takes as long as the first."""
+    global SECOND
+    source, SECOND = SECOND, None
+    if source is not None:
+        exec(compile(source, HIDDEN, 'exec', 0, True), GLOBALS)
+    return GLOBALS[name]
+
+
+def seldom(kind, name):
+    """A method of the second part."""
+    try:
+        return kind.__dict__[name]
+    except KeyError:
+        raise AttributeError(name) from None
 
 
 class Closed(BaseException):
@@ -97,62 +115,8 @@ for name in (
     OPS[name] = BUILTINS[name]
 
 
-class Batches:
-    """An iterator whose items travel in batches. What can wait, or has effects, gives one item at a time."""
-
-    EAGER = {type(iter(o)) for o in ([], (), {}, {}.keys(), {}.values(), {}.items(), set(), '', b'', bytearray(), range(0))}
-    EAGER |= {type(reversed([])), type(iter(range(1 << 70)))}
-
-    def __init__(self, o):
-        self.it = iter(o)
-        self.failed = None
-
-    def __iter__(self):
-        return self.it
-
-    def __next__(self):
-        return next(self.it)
-
-    def take(self, count, asked):
-        """Up to `count` items, and whether there may be more."""
-        if self.failed is not None:
-            failed, self.failed = self.failed, None
-            raise failed
-        if not asked and type(self.it) not in self.EAGER:
-            count = 1
-        items = []
-        try:
-            while len(items) < count:
-                items.append(next(self.it))
-        except StopIteration:
-            return items, False
-        except BaseException as error:
-            if not items:
-                raise
-            self.failed = error
-        return items, True
-
-
-def take(o, count, asked):
-    """One batch of an object or of its iterator: items, and the iterator if there may be more."""
-    if type(o) is not Batches:
-        o = Batches(o)
-    items, more = o.take(count, asked)
-    return items, o if more else None
-
-
-def exit_with(o, kind, text):
-    """Leaves a context with an exception that the client met."""
-    kind = BUILTINS.get(kind)
-    kind = kind if isinstance(kind, type) and issubclass(kind, BaseException) else Error
-    try:
-        raise kind(text)
-    except kind as error:
-        return bool(type(o).__exit__(o, kind, error, error.__traceback__))
-
-
-OPS['take'] = take
-OPS['exit_with'] = exit_with
+OPS['take'] = lambda *args: needed('take')(*args)
+OPS['exit_with'] = lambda *args: needed('exit_with')(*args)
 
 
 # --- Names, code, modules -----------------------------------------------------------------------------------------
@@ -189,13 +153,6 @@ def attribute(o, name):
         raise
 
 
-class Uncopied:
-    """What travels as a reference wherever it stands."""
-
-    def __init__(self, o):
-        self.o = o
-
-
 class Session:
     """What a client asks for by name: the root object of its calls."""
 
@@ -203,13 +160,16 @@ class Session:
         self.agent = agent
         self.namespace = namespace
 
+    def __getattr__(self, name):
+        return seldom(needed('More'), name).__get__(self)
+
     def imported(self, name):
         __import__(name)
         return sys.modules[name]
 
     def compiled(self, source, name='<string>', mode='exec'):
         if name != '<string>':
-            remember(name, source)
+            needed('remember')(name, source)
         return compile(source, name, mode, dont_inherit=True)
 
     def evaluate(self, source, variables=None, globals=None):
@@ -245,8 +205,731 @@ class Session:
                 dumps(value, FORMAT)
                 changed.append((name, 1, value))
             except ValueError:
-                changed.append((name, 0, Uncopied(value)))
+                changed.append((name, 0, needed('Uncopied')(value)))
         return tuple(changed), tuple(name for name in before if name not in scope)
+
+# --- A connection -------------------------------------------------------------------------------------------------
+
+
+class Callback:
+    """A function of the client's. An odd number: its arguments come as objects."""
+
+    __slots__ = ('agent', 'number', 'count', '__weakref__')
+
+    def __init__(self, agent, number):
+        self.agent = agent
+        self.number = number
+        self.count = 0
+
+    def __call__(self, *args, **kwargs):
+        return self.agent.call_back(self, args, kwargs)
+
+    def __del__(self):
+        self.agent.gone.append((self.number, self.count))
+
+    def __repr__(self):
+        return '<function %d of the client>' % self.number
+
+
+class Thread:
+    """Where frames for one thread of ours wait: new calls, and what belongs to a callback that it waits for.
+
+    `lock` is held by itself, and released to wake it.
+    """
+
+    __slots__ = ('frames', 'inner', 'lock', 'calls', 'tag', 'ident', 'user')
+
+    def __init__(self, tag, ident=None):
+        self.frames = deque()
+        self.inner = deque()
+        self.lock = allocate_lock()
+        self.lock.acquire()
+        self.calls = []
+        self.tag = tag
+        self.ident = ident
+        self.user = False
+
+    def wake(self):
+        try:
+            self.lock.release()
+        except RuntimeError:
+            pass  # it is awake
+
+
+class Output(io.BufferedIOBase):
+    """Standard output or error of this program's Python code: lines go straight to the client."""
+
+    def __init__(self, agent, fd):
+        self.agent = agent
+        self.fd = fd
+        self.pending = []
+        self.size = 0
+        self.lock = RLock()
+
+    def writable(self):
+        return True
+
+    def fileno(self):
+        return self.fd
+
+    def write(self, data):
+        data = bytes(data)
+        with self.lock:
+            self.pending.append(data)
+            self.size += len(data)
+            if b'\n' in data or self.size >= 8192:
+                self.flush()
+        self.agent.check_interrupt()
+        return len(data)
+
+    def flush(self):
+        if not self.pending:
+            return
+        with self.lock:
+            data, self.pending, self.size = b''.join(self.pending), [], 0
+            if self.agent.is_child:
+                while data:
+                    data = data[os.write(self.fd, data):]
+                return
+            self.agent.drain()
+            for start in range(0, len(data), CHUNK):
+                self.agent.send(OUTPUT, self.fd, 0, 0, 0, data[start : start + CHUNK])
+
+
+class Agent:
+    def __init__(self, source, sink, namespace, hello):
+        self.source = source
+        self.sink = sink
+        self.namespace = namespace
+        self.hello = hello
+        self.reader = io.open(source, 'rb', LARGE, closefd=False)
+        self.sending = RLock()
+        self.writing = False
+        self.late = deque()
+        self.reading = allocate_lock()
+        self.parked = allocate_lock()
+        self.parked.acquire()
+        self.is_parked = False
+        self.started = 0
+        self.busy = False
+        self.idle = False
+        self.closing = False
+        self.interrupted = False
+        self.main = Thread(0, get_ident())
+        self.spawning = allocate_lock()
+        self.workers = {}
+        self.by_ident = {self.main.ident: self.main}
+        self.waiting = {}
+        self.callbacks = {}
+        self.gone = deque()
+        self.numbers = 0
+        self.last = 1
+        self.objects = {1: [Session(self, namespace), 1]}
+        self.handles = {}
+        self.streams = ()
+        self.draining = RLock()
+        self.poller = None
+        self.logs = False
+        self.is_child = False
+        self.pid = os.getpid()
+        if hasattr(os, 'register_at_fork'):
+            agent = _weakref.ref(self)
+            os.register_at_fork(after_in_child=lambda: agent() and agent().forked())
+
+    def __getattr__(self, name):
+        return seldom(needed('Cold'), name).__get__(self)
+
+    # --- Frames
+
+    def read(self, count):
+        data = self.reader.read(count)
+        if data is None or len(data) < count:
+            data = self.read_slowly(data, count)
+        return data
+
+    def read_frame(self):
+        length, kind, flags, tag, number, within = unpack(self.read(16))
+        if not length:
+            return kind, flags, tag, number, within, ()
+        parts = loads(self.read(length))
+        if parts[-1]:
+            parts = self.resolved(parts)
+        if kind == CALL:
+            # Now, as what drops it may come next.
+            root = parts[0]
+            parts = (self.objects[root][0] if root else None,) + parts[1:]
+        return kind, flags, tag, number, within, parts
+
+    def send(self, kind, flags, tag, number, within, payload, raw=None):
+        header = pack(len(payload), kind, flags, tag, number, within)
+        parts = (header + payload,) if len(payload) < LARGE else (header, payload)
+        if raw is not None:
+            parts += (raw,)
+        with self.sending:
+            if self.writing:
+                # A destructor has interrupted the writing of a frame, and writes.
+                self.late.append(b''.join(parts))
+                return
+            self.writing = True
+            try:
+                for part in parts:
+                    self.write(part)
+                while self.late:
+                    self.write(self.late.popleft())
+            finally:
+                self.writing = False
+
+    def write(self, data):
+        try:
+            written = os.write(self.sink, data)
+            if written == len(data):
+                return
+        except BlockingIOError:
+            written = 0
+        except OSError:
+            raise Closed from None
+        view = memoryview(data).cast('B')[written:]
+        while view:
+            try:
+                view = view[os.write(self.sink, view):]
+            except BlockingIOError:
+                select.select([], [self.sink], [])
+            except OSError:
+                raise Closed from None
+
+    # --- References
+
+    def reference(self, o):
+        if type(o) is Callback and o.agent is self:
+            return OF_CLIENT, o.number
+        number = self.handles.get(id(o))
+        if number is None:
+            self.last = number = self.last + 1 & 0xFFFFFFFF or 2
+            while number in self.objects:
+                self.last = number = number + 1 & 0xFFFFFFFF or 2
+            self.objects[number] = [o, 1]
+            self.handles[id(o)] = number
+        else:
+            self.objects[number][1] += 1
+        return OF_AGENT, number
+
+    def drop(self, numbers):
+        for number in numbers:
+            entry = self.objects[number]
+            entry[1] -= 1
+            if not entry[1]:
+                del self.objects[number]
+                del self.handles[id(entry[0])]
+
+    # --- Whose turn it is to read
+
+    def next(self, thread, inner):
+        """The next frame for a thread: a new call or, `inner`, one that belongs to the callback that it waits for."""
+        frames = thread.inner if inner else thread.frames
+        while True:
+            if frames:
+                return frames.popleft()
+            if thread is not self.main:
+                if not thread.lock.acquire(True, -1 if inner else 1) and not frames:
+                    return None
+            elif self.reading.acquire(False):
+                try:
+                    frame = self.read_frame()
+                finally:
+                    self.reading.release()
+                frame = self.route(frame, inner)
+                if frame is not None:
+                    return frame
+            else:
+                self.idle = True
+                if not frames:
+                    thread.lock.acquire()
+                self.idle = False
+            if inner:
+                self.check_interrupt()
+
+    def route(self, frame, inner):
+        """Gives a frame to whom it is for; gives it back if that is the main thread, which has read it (`inner` as there)."""
+        kind, flags, tag, number, within, parts = frame
+        mine = inner is not None
+        main = self.main
+        if kind == CALL:
+            thread = self.waiting.get(within) if within else self.workers.get(tag)
+            if within and thread is not None:
+                if mine and inner and thread is main:
+                    return frame
+                thread.inner.append(frame)
+                thread.wake()
+            elif thread is not None or mine and inner and tag != main.tag or not mine and not self.idle and tag != main.tag:
+                self.give_worker(tag, frame)
+            elif mine and not inner:
+                return frame
+            else:
+                main.frames.append(frame)
+                main.wake()
+        elif kind == RETURN or kind == RAISE:
+            thread = self.waiting.get(number)
+            if thread is not None:
+                if mine and inner and thread is main:
+                    return frame
+                thread.inner.append(frame)
+                thread.wake()
+        elif kind == CANCEL:
+            self.cancel(number)
+        elif kind == DROP:
+            self.drop(parts[0])
+        return None
+
+    def watch(self):
+        """Reads while the main thread takes its time."""
+        seen = 0
+        try:
+            while True:
+                sleep(TICK)
+                if self.started != seen:
+                    seen = self.started
+                elif not self.busy:
+                    self.is_parked = True
+                    if not self.busy:
+                        self.parked.acquire()
+                    self.is_parked = False
+                elif self.reading.acquire(False):
+                    try:
+                        while True:
+                            self.route(self.read_frame(), None)
+                            if self.idle:
+                                break
+                    finally:
+                        self.reading.release()
+        except Closed:
+            self.close()
+
+    def unpark(self):
+        self.is_parked = False
+        try:
+            self.parked.release()
+        except RuntimeError:
+            pass
+
+    # --- Calls
+
+    def greet(self):
+        """The first frame: who we are."""
+        info = (sys.version, tuple(sys.version_info[:3]), self.pid, sys.platform, sys.executable or '', sys.byteorder)
+        self.send(HELLO, VERSION, 0, 0, 0, dumps((info, ()), FORMAT))
+
+    def run(self):
+        """Serves until the client is gone."""
+        thread = self.main
+        start_new_thread(self.watch, ())
+        try:
+            while True:
+                frame = self.next(thread, False)
+                self.started += 1
+                self.busy = True
+                if self.is_parked:
+                    self.unpark()
+                self.execute(frame, thread)
+                self.busy = False
+        except Closed:
+            self.closing = True
+        finally:
+            self.busy = False
+
+    def execute(self, frame, thread):
+        kind, want, tag, number, within, (root, path, op, args, kwargs, refs) = frame
+        raw = None
+        kind = REPLY
+        thread.tag = tag
+        thread.calls.append(number)
+        try:
+            if self.logs:
+                self.log('call %s of %s' % (op, '.'.join(path)))
+            result = perform(self, thread, root, path, op, args, kwargs)
+            if op == 'take':
+                payload = self.batch(result, want)
+            elif want == NOTHING or want == OPTION and result is None:
+                payload = NONE
+            elif want == VALUE:
+                if type(result) in LARGE_TYPES and len(result) >= LARGE:
+                    raw = result
+                    payload = dumps((StopIteration, ((RAW, memoryview(raw).nbytes),)), FORMAT)
+                else:
+                    try:
+                        payload = dumps((result, ()), FORMAT)
+                    except ValueError:
+                        refs = []
+                        result = needed('plain')(result, refs, self, 0)
+                        payload = dumps((result, tuple(refs)), FORMAT)
+            else:
+                payload = dumps((StopIteration, (self.reference(result),)), FORMAT)
+        except BaseException as error:
+            if self.closing or type(error) is Closed:
+                raise Closed from None
+            kind = ERROR
+            payload = self.failed(error)
+        finally:
+            thread.calls.pop()
+            # Not to be kept until the next call.
+            frame = root = args = kwargs = result = None
+        if self.is_child or NO_FORK_HOOK and os.getpid() != self.pid:
+            self.leave_child(kind, payload)
+        if self.streams:
+            self.flush()
+        self.send(kind, 0, 0, number, 0, payload, raw)
+        if self.gone:
+            self.send_gone()
+
+    # --- Cancelling and closing
+
+    def on_interrupt(self, signal, frame):
+        """SIGINT reaches the user's code at once; ours where it leaves no half of a frame."""
+        if frame is not None and frame.f_globals is GLOBALS and frame.f_code is not perform.__code__:
+            self.interrupted = True
+        elif self.busy:
+            raise KeyboardInterrupt
+
+    def check_interrupt(self):
+        if self.interrupted and get_ident() == self.main.ident:
+            self.interrupted = False
+            raise KeyboardInterrupt
+
+    # --- Output
+
+    def capture(self):
+        """Standard output and error of this program, its C code and its children become frames."""
+        self.poller, waiter = select.poll(), select.poll()
+        self.pipes = {}
+        for fd in 1, 2:
+            source, sink = os.pipe()
+            os.set_blocking(source, False)
+            os.dup2(sink, fd)
+            os.close(sink)
+            self.pipes[source] = fd
+            self.poller.register(source, select.POLLIN)
+            waiter.register(source, select.POLLIN)
+        self.streams = Output(self, 1), Output(self, 2)
+        sys.stdout, sys.stderr = [
+            io.TextIOWrapper(stream, old.encoding, errors, newline='\n', write_through=True)
+            for stream, old, errors in zip(
+                self.streams, (sys.stdout, sys.stderr), ('surrogateescape', 'backslashreplace')
+            )
+        ]
+        sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr
+        start_new_thread(self.relay, (waiter,))
+
+    def relay(self, waiter):
+        try:
+            while self.pipes:
+                for fd, event in waiter.poll():
+                    if fd not in self.pipes:
+                        waiter.unregister(fd)
+                self.drain()
+        except Closed:
+            pass
+
+    def drain(self):
+        """Sends what is in the pipes."""
+        with self.draining:
+            for fd, event in self.poller.poll(0):
+                while True:
+                    try:
+                        data = os.read(fd, CHUNK)
+                    except BlockingIOError:
+                        break
+                    if not data:
+                        # Every copy of the other end was closed.
+                        self.poller.unregister(fd)
+                        del self.pipes[fd]
+                        break
+                    self.send(OUTPUT, self.pipes[fd], 0, 0, 0, data)
+                    if len(data) < CHUNK:
+                        break
+
+    def flush(self):
+        """What was printed is on its way before what comes next."""
+        for stream in self.streams:
+            if stream.pending:
+                stream.flush()
+        self.drain()
+
+    # --- Forks
+
+def perform(agent, thread, o, path, op, args, kwargs):
+    """Does what was asked for; here, and in what this calls, an interrupt is raised."""
+    thread.user = True
+    try:
+        if o is None:
+            o = find(path, agent.namespace)
+        else:
+            for name in path:
+                try:
+                    o = getattr(o, name)
+                except AttributeError:
+                    o = attribute(o, name)
+        if op == 'call':
+            return o(*args, **kwargs) if kwargs else o(*args)
+        return OPS[op](o, *args)
+    finally:
+        thread.user = False
+
+
+# --- Starting -----------------------------------------------------------------------------------------------------
+
+
+def main(marker, logs):
+    """Serves the client that has started this interpreter, over its standard input and output."""
+    source, sink = os.dup(0), os.dup(1)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    module = type(sys)('__main__')
+    module.__dict__['__builtins__'] = sys.modules['builtins']
+    sys.modules['__main__'] = module
+    agent = Agent(source, sink, module.__dict__, True)
+    agent.logs = logs
+    agent.capture()
+    import _signal
+
+    if _signal.getsignal(SIGINT) in (_signal.default_int_handler, _signal.SIG_IGN):
+        _signal.signal(SIGINT, agent.on_interrupt)
+    agent.write(marker)
+    agent.greet()
+    agent.run()
+    # Threads that go on do not keep it.
+    start_new_thread(lambda: (sleep(GRACE), os._exit(0)), ())
+
+
+# --- The second part: what is seldom needed ---------------------------------------------------------------------------
+
+
+class Cold:
+    """What an agent seldom does."""
+
+    def read_slowly(self, data, count):
+        """At the end, or where somebody has made the channel non-blocking."""
+        chunks = [data or b'']
+        have = len(chunks[0])
+        ended = data == b''
+        while have < count:
+            if ended:
+                raise Closed
+            select.select([self.source], [], [])
+            more = self.reader.read(count - have)
+            ended = more == b''
+            if more:
+                chunks.append(more)
+                have += len(more)
+        return b''.join(chunks)
+
+    def resolved(self, parts):
+        """What was sent as references, put in their places."""
+        things = deque()
+        for kind, number in parts[-1]:
+            if kind == OF_AGENT:
+                things.append(self.objects[number][0])
+            elif kind == OF_CLIENT:
+                things.append(self.callback(number))
+            else:
+                things.append(self.read(number))
+
+        def put(o):
+            if o is StopIteration:
+                return things.popleft()
+            kind = type(o)
+            if kind is tuple:
+                return tuple([put(item) for item in o])
+            if kind is list:
+                return [put(item) for item in o]
+            if kind is dict:
+                return {put(key): put(value) for key, value in o.items()}
+            return o
+
+        return put(parts[:-1]) + ((),)
+
+    def callback(self, number):
+        found = self.callbacks.get(number)
+        found = found and found()
+        if found is None:
+            found = Callback(self, number)
+            self.callbacks[number] = _weakref.ref(found)
+        found.count += 1
+        return found
+
+    def give_worker(self, tag, frame):
+        with self.spawning:
+            thread = self.workers.get(tag)
+            if thread is None:
+                thread = self.workers[tag] = Thread(tag)
+                start_new_thread(self.work, (thread,))
+            thread.frames.append(frame)
+        thread.wake()
+
+    def work(self, thread):
+        """A thread for the calls of one of the client's threads, as long as they come."""
+        thread.ident = get_ident()
+        self.by_ident[thread.ident] = thread
+        try:
+            while True:
+                frame = self.next(thread, False)
+                if frame is None:
+                    with self.spawning:
+                        if thread.frames:
+                            continue
+                        del self.workers[thread.tag]
+                        return
+                self.execute(frame, thread)
+        except Closed:
+            pass
+        finally:
+            self.by_ident.pop(thread.ident, None)
+
+    def batch(self, result, want):
+        items, it = result
+        refs = []
+        if want == OBJECT:
+            refs = [self.reference(item) for item in items]
+            items = [StopIteration] * len(items)
+        elif want == NOTHING:
+            items = [None] * len(items)
+        if it is not None:
+            it = StopIteration
+        try:
+            if want != VALUE:
+                raise ValueError
+            return dumps(((items, it), (self.reference(result[1]),) if it else ()), FORMAT)
+        except ValueError:
+            if want == VALUE:
+                items = [plain(item, refs, self, 1) for item in items]
+            if it:
+                refs.append(self.reference(result[1]))
+            return dumps(((items, it), tuple(refs)), FORMAT)
+
+    def failed(self, error):
+        try:
+            return dumps((described(error), ()), FORMAT)
+        except BaseException as other:
+            name = full_name(type(error))
+            text = 'no description: ' + full_name(type(other))
+            return dumps(((name, (name,), (), text, '%s: %s\n' % (name, text)), ()), FORMAT)
+
+    def call_back(self, callback, args, kwargs):
+        """Calls a function of the client's, and does what that asks for meanwhile."""
+        if self.is_child:
+            raise Error('the client is not to be had in a forked child')
+        thread = self.by_ident.get(get_ident())
+        if thread is None:
+            thread = self.by_ident[get_ident()] = Thread(0, get_ident())
+        refs = []
+        if callback.number & 1:
+            refs = [self.reference(arg) for arg in args] + [self.reference(arg) for arg in kwargs.values()]
+            args = (StopIteration,) * len(args)
+            kwargs = dict.fromkeys(kwargs, StopIteration)
+        else:
+            args = plain(args, refs, self, 0)
+            kwargs = plain(kwargs, refs, self, 0)
+        payload = dumps((callback.number, args, kwargs, tuple(refs)), FORMAT)
+        with self.spawning:
+            self.numbers = number = self.numbers + 1 & 0xFFFFFFFF or 1
+        self.waiting[number] = thread
+        try:
+            if self.streams:
+                self.flush()
+            self.send(CALLBACK, 0, thread.tag, number, thread.calls[-1] if thread.calls else 0, payload)
+            while True:
+                frame = self.next(thread, True)
+                if frame[0] == CALL:
+                    tag = thread.tag
+                    self.execute(frame, thread)
+                    thread.tag = tag
+                elif frame[3] == number:
+                    break
+        finally:
+            del self.waiting[number]
+            if not thread.calls:
+                self.by_ident.pop(thread.ident, None)
+        if frame[0] == RETURN:
+            return frame[5][0]
+        kind, text = frame[5][:2]
+        kind = BUILTINS.get(kind)
+        raise (kind if isinstance(kind, type) and issubclass(kind, BaseException) else Error)(*text)
+
+    def send_gone(self):
+        gone = []
+        while self.gone:
+            gone.append(self.gone.popleft())
+        self.send(DROP, 0, 0, 0, 0, dumps((tuple(gone), ()), FORMAT))
+
+    def log(self, text):
+        self.send(LOG, 0, 0, 0, 0, dumps((text, ()), FORMAT))
+
+    def cancel(self, number):
+        for thread in [self.main] + list(self.workers.values()):
+            if number in thread.calls:
+                self.interrupt(thread)
+                return
+            for frame in list(thread.frames):
+                if frame[3] == number:
+                    try:
+                        thread.frames.remove(frame)
+                    except ValueError:
+                        continue
+                    self.send(ERROR, 0, 0, number, 0, self.failed(KeyboardInterrupt('before it began')))
+                    return
+
+    def interrupt(self, thread):
+        import _signal
+
+        if thread is self.main and self.hello:
+            _signal.pthread_kill(thread.ident, SIGINT)
+            thread.wake()
+        elif thread.user:
+            import ctypes
+
+            ident = ctypes.c_ulong(thread.ident)
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(KeyboardInterrupt))
+
+    def forked(self):
+        """In a forked child, which the client knows nothing of: the channel is not ours."""
+        self.is_child = True
+        for fd in {self.source, self.sink}:
+            try:
+                os.close(fd)
+            except OSError:
+                pass
+        for stream in self.streams:
+            stream.lock = RLock()
+            stream.pending = []
+        self.sending, self.draining = RLock(), RLock()
+
+    def leave_child(self, kind, payload):
+        if not self.is_child:
+            self.forked()
+        code = 0
+        if kind == ERROR:
+            name, mro, args, text, lines = loads(payload)[0]
+            code = 1
+            if name == 'SystemExit':
+                code = args[0] if args and type(args[0]) is int else int(bool(args))
+            else:
+                os.write(2, lines.encode('utf-8', 'backslashreplace'))
+        for stream in self.streams:
+            stream.flush()
+        os._exit(code & 0xFF)
+
+    def close(self):
+        """Ends this program: what runs is interrupted, and has a moment to clean up."""
+        self.closing = True
+        if not self.hello:
+            return
+        if self.busy:
+            self.interrupt(self.main)
+        sleep(GRACE)
+        os._exit(1)
+
+
+class More:
+    """What a session is seldom asked for."""
 
     def interact(self, source, name='<stdin>'):
         """Runs what was typed at a prompt, as the interactive interpreter does: values are shown. True: more is wanted."""
@@ -333,6 +1016,67 @@ class Session:
                 return len(data)
 
         sys.stdin = io.TextIOWrapper(io.BufferedReader(Input()), encoding='utf-8', errors='surrogateescape')
+
+
+class Batches:
+    """An iterator whose items travel in batches. What can wait, or has effects, gives one item at a time."""
+
+    EAGER = {type(iter(o)) for o in ([], (), {}, {}.keys(), {}.values(), {}.items(), set(), '', b'', bytearray(), range(0))}
+    EAGER |= {type(reversed([])), type(iter(range(1 << 70)))}
+
+    def __init__(self, o):
+        self.it = iter(o)
+        self.failed = None
+
+    def __iter__(self):
+        return self.it
+
+    def __next__(self):
+        return next(self.it)
+
+    def take(self, count, asked):
+        """Up to `count` items, and whether there may be more."""
+        if self.failed is not None:
+            failed, self.failed = self.failed, None
+            raise failed
+        if not asked and type(self.it) not in self.EAGER:
+            count = 1
+        items = []
+        try:
+            while len(items) < count:
+                items.append(next(self.it))
+        except StopIteration:
+            return items, False
+        except BaseException as error:
+            if not items:
+                raise
+            self.failed = error
+        return items, True
+
+
+def take(o, count, asked):
+    """One batch of an object or of its iterator: items, and the iterator if there may be more."""
+    if type(o) is not Batches:
+        o = Batches(o)
+    items, more = o.take(count, asked)
+    return items, o if more else None
+
+
+def exit_with(o, kind, text):
+    """Leaves a context with an exception that the client met."""
+    kind = BUILTINS.get(kind)
+    kind = kind if isinstance(kind, type) and issubclass(kind, BaseException) else Error
+    try:
+        raise kind(text)
+    except kind as error:
+        return bool(type(o).__exit__(o, kind, error, error.__traceback__))
+
+
+class Uncopied:
+    """What travels as a reference wherever it stands."""
+
+    def __init__(self, o):
+        self.o = o
 
 
 class Finder:
@@ -465,717 +1209,6 @@ def plain(o, refs, agent, depth):
     return StopIteration
 
 
-# --- A connection -------------------------------------------------------------------------------------------------
-
-
-class Callback:
-    """A function of the client's. An odd number: its arguments come as objects."""
-
-    __slots__ = ('agent', 'number', 'count', '__weakref__')
-
-    def __init__(self, agent, number):
-        self.agent = agent
-        self.number = number
-        self.count = 0
-
-    def __call__(self, *args, **kwargs):
-        return self.agent.call_back(self, args, kwargs)
-
-    def __del__(self):
-        self.agent.gone.append((self.number, self.count))
-
-    def __repr__(self):
-        return '<function %d of the client>' % self.number
-
-
-class Thread:
-    """Where frames for one thread of ours wait: new calls, and what belongs to a callback that it waits for.
-
-    `lock` is held by itself, and released to wake it.
-    """
-
-    __slots__ = ('frames', 'inner', 'lock', 'calls', 'tag', 'ident', 'user')
-
-    def __init__(self, tag, ident=None):
-        self.frames = deque()
-        self.inner = deque()
-        self.lock = allocate_lock()
-        self.lock.acquire()
-        self.calls = []
-        self.tag = tag
-        self.ident = ident
-        self.user = False
-
-    def wake(self):
-        try:
-            self.lock.release()
-        except RuntimeError:
-            pass  # it is awake
-
-
-class Output(io.BufferedIOBase):
-    """Standard output or error of this program's Python code: lines go straight to the client."""
-
-    def __init__(self, agent, fd):
-        self.agent = agent
-        self.fd = fd
-        self.pending = []
-        self.size = 0
-        self.lock = RLock()
-
-    def writable(self):
-        return True
-
-    def fileno(self):
-        return self.fd
-
-    def write(self, data):
-        data = bytes(data)
-        with self.lock:
-            self.pending.append(data)
-            self.size += len(data)
-            if b'\n' in data or self.size >= 8192:
-                self.flush()
-        self.agent.check_interrupt()
-        return len(data)
-
-    def flush(self):
-        if not self.pending:
-            return
-        with self.lock:
-            data, self.pending, self.size = b''.join(self.pending), [], 0
-            if self.agent.is_child:
-                while data:
-                    data = data[os.write(self.fd, data):]
-                return
-            self.agent.drain()
-            for start in range(0, len(data), CHUNK):
-                self.agent.send(OUTPUT, self.fd, 0, 0, 0, data[start : start + CHUNK])
-
-
-class Agent:
-    def __init__(self, source, sink, namespace, hello):
-        self.source = source
-        self.sink = sink
-        self.namespace = namespace
-        self.hello = hello
-        self.reader = io.open(source, 'rb', LARGE, closefd=False)
-        self.sending = RLock()
-        self.writing = False
-        self.late = deque()
-        self.reading = allocate_lock()
-        self.parked = allocate_lock()
-        self.parked.acquire()
-        self.is_parked = False
-        self.started = 0
-        self.busy = False
-        self.idle = False
-        self.closing = False
-        self.interrupted = False
-        self.main = Thread(0, get_ident())
-        self.spawning = allocate_lock()
-        self.workers = {}
-        self.by_ident = {self.main.ident: self.main}
-        self.waiting = {}
-        self.callbacks = {}
-        self.gone = deque()
-        self.numbers = 0
-        self.last = 1
-        self.objects = {1: [Session(self, namespace), 1]}
-        self.handles = {}
-        self.streams = ()
-        self.draining = RLock()
-        self.poller = None
-        self.logs = False
-        self.is_child = False
-        self.pid = os.getpid()
-        if hasattr(os, 'register_at_fork'):
-            agent = _weakref.ref(self)
-            os.register_at_fork(after_in_child=lambda: agent() and agent().forked())
-
-    # --- Frames
-
-    def read(self, count):
-        data = self.reader.read(count)
-        if data is None or len(data) < count:
-            data = self.read_slowly(data, count)
-        return data
-
-    def read_slowly(self, data, count):
-        """At the end, or where somebody has made the channel non-blocking."""
-        chunks = [data or b'']
-        have = len(chunks[0])
-        ended = data == b''
-        while have < count:
-            if ended:
-                raise Closed
-            select.select([self.source], [], [])
-            more = self.reader.read(count - have)
-            ended = more == b''
-            if more:
-                chunks.append(more)
-                have += len(more)
-        return b''.join(chunks)
-
-    def read_frame(self):
-        length, kind, flags, tag, number, within = unpack(self.read(16))
-        if not length:
-            return kind, flags, tag, number, within, ()
-        parts = loads(self.read(length))
-        if parts[-1]:
-            parts = self.resolved(parts)
-        if kind == CALL:
-            # Now, as what drops it may come next.
-            root = parts[0]
-            parts = (self.objects[root][0] if root else None,) + parts[1:]
-        return kind, flags, tag, number, within, parts
-
-    def resolved(self, parts):
-        """What was sent as references, put in their places."""
-        things = deque()
-        for kind, number in parts[-1]:
-            if kind == OF_AGENT:
-                things.append(self.objects[number][0])
-            elif kind == OF_CLIENT:
-                things.append(self.callback(number))
-            else:
-                things.append(self.read(number))
-
-        def put(o):
-            if o is StopIteration:
-                return things.popleft()
-            kind = type(o)
-            if kind is tuple:
-                return tuple([put(item) for item in o])
-            if kind is list:
-                return [put(item) for item in o]
-            if kind is dict:
-                return {put(key): put(value) for key, value in o.items()}
-            return o
-
-        return put(parts[:-1]) + ((),)
-
-    def send(self, kind, flags, tag, number, within, payload, raw=None):
-        header = pack(len(payload), kind, flags, tag, number, within)
-        parts = (header + payload,) if len(payload) < LARGE else (header, payload)
-        if raw is not None:
-            parts += (raw,)
-        with self.sending:
-            if self.writing:
-                # A destructor has interrupted the writing of a frame, and writes.
-                self.late.append(b''.join(parts))
-                return
-            self.writing = True
-            try:
-                for part in parts:
-                    self.write(part)
-                while self.late:
-                    self.write(self.late.popleft())
-            finally:
-                self.writing = False
-
-    def write(self, data):
-        try:
-            written = os.write(self.sink, data)
-            if written == len(data):
-                return
-        except BlockingIOError:
-            written = 0
-        except OSError:
-            raise Closed from None
-        view = memoryview(data).cast('B')[written:]
-        while view:
-            try:
-                view = view[os.write(self.sink, view):]
-            except BlockingIOError:
-                select.select([], [self.sink], [])
-            except OSError:
-                raise Closed from None
-
-    # --- References
-
-    def reference(self, o):
-        if type(o) is Callback and o.agent is self:
-            return OF_CLIENT, o.number
-        number = self.handles.get(id(o))
-        if number is None:
-            self.last = number = self.last + 1 & 0xFFFFFFFF or 2
-            while number in self.objects:
-                self.last = number = number + 1 & 0xFFFFFFFF or 2
-            self.objects[number] = [o, 1]
-            self.handles[id(o)] = number
-        else:
-            self.objects[number][1] += 1
-        return OF_AGENT, number
-
-    def drop(self, numbers):
-        for number in numbers:
-            entry = self.objects[number]
-            entry[1] -= 1
-            if not entry[1]:
-                del self.objects[number]
-                del self.handles[id(entry[0])]
-
-    def callback(self, number):
-        found = self.callbacks.get(number)
-        found = found and found()
-        if found is None:
-            found = Callback(self, number)
-            self.callbacks[number] = _weakref.ref(found)
-        found.count += 1
-        return found
-
-    # --- Whose turn it is to read
-
-    def next(self, thread, inner):
-        """The next frame for a thread: a new call or, `inner`, one that belongs to the callback that it waits for."""
-        frames = thread.inner if inner else thread.frames
-        while True:
-            if frames:
-                return frames.popleft()
-            if thread is not self.main:
-                if not thread.lock.acquire(True, -1 if inner else 1) and not frames:
-                    return None
-            elif self.reading.acquire(False):
-                try:
-                    frame = self.read_frame()
-                finally:
-                    self.reading.release()
-                frame = self.route(frame, inner)
-                if frame is not None:
-                    return frame
-            else:
-                self.idle = True
-                if not frames:
-                    thread.lock.acquire()
-                self.idle = False
-            if inner:
-                self.check_interrupt()
-
-    def route(self, frame, inner):
-        """Gives a frame to whom it is for; gives it back if that is the main thread, which has read it (`inner` as there)."""
-        kind, flags, tag, number, within, parts = frame
-        mine = inner is not None
-        main = self.main
-        if kind == CALL:
-            thread = self.waiting.get(within) if within else self.workers.get(tag)
-            if within and thread is not None:
-                if mine and inner and thread is main:
-                    return frame
-                thread.inner.append(frame)
-                thread.wake()
-            elif thread is not None or mine and inner and tag != main.tag or not mine and not self.idle and tag != main.tag:
-                self.give_worker(tag, frame)
-            elif mine and not inner:
-                return frame
-            else:
-                main.frames.append(frame)
-                main.wake()
-        elif kind == RETURN or kind == RAISE:
-            thread = self.waiting.get(number)
-            if thread is not None:
-                if mine and inner and thread is main:
-                    return frame
-                thread.inner.append(frame)
-                thread.wake()
-        elif kind == CANCEL:
-            self.cancel(number)
-        elif kind == DROP:
-            self.drop(parts[0])
-        return None
-
-    def watch(self):
-        """Reads while the main thread takes its time."""
-        seen = 0
-        try:
-            while True:
-                sleep(TICK)
-                if self.started != seen:
-                    seen = self.started
-                elif not self.busy:
-                    self.is_parked = True
-                    if not self.busy:
-                        self.parked.acquire()
-                    self.is_parked = False
-                elif self.reading.acquire(False):
-                    try:
-                        while True:
-                            self.route(self.read_frame(), None)
-                            if self.idle:
-                                break
-                    finally:
-                        self.reading.release()
-        except Closed:
-            self.close()
-
-    def unpark(self):
-        self.is_parked = False
-        try:
-            self.parked.release()
-        except RuntimeError:
-            pass
-
-    def give_worker(self, tag, frame):
-        with self.spawning:
-            thread = self.workers.get(tag)
-            if thread is None:
-                thread = self.workers[tag] = Thread(tag)
-                start_new_thread(self.work, (thread,))
-            thread.frames.append(frame)
-        thread.wake()
-
-    def work(self, thread):
-        """A thread for the calls of one of the client's threads, as long as they come."""
-        thread.ident = get_ident()
-        self.by_ident[thread.ident] = thread
-        try:
-            while True:
-                frame = self.next(thread, False)
-                if frame is None:
-                    with self.spawning:
-                        if thread.frames:
-                            continue
-                        del self.workers[thread.tag]
-                        return
-                self.execute(frame, thread)
-        except Closed:
-            pass
-        finally:
-            self.by_ident.pop(thread.ident, None)
-
-    # --- Calls
-
-    def greet(self):
-        """The first frame: who we are."""
-        info = (sys.version, tuple(sys.version_info[:3]), self.pid, sys.platform, sys.executable or '', sys.byteorder)
-        self.send(HELLO, VERSION, 0, 0, 0, dumps((info, ()), FORMAT))
-
-    def run(self):
-        """Serves until the client is gone."""
-        thread = self.main
-        start_new_thread(self.watch, ())
-        try:
-            while True:
-                frame = self.next(thread, False)
-                self.started += 1
-                self.busy = True
-                if self.is_parked:
-                    self.unpark()
-                self.execute(frame, thread)
-                self.busy = False
-        except Closed:
-            self.closing = True
-        finally:
-            self.busy = False
-
-    def execute(self, frame, thread):
-        kind, want, tag, number, within, (root, path, op, args, kwargs, refs) = frame
-        raw = None
-        kind = REPLY
-        thread.tag = tag
-        thread.calls.append(number)
-        try:
-            if self.logs:
-                self.log('call %s of %s' % (op, '.'.join(path)))
-            result = perform(self, thread, root, path, op, args, kwargs)
-            if op == 'take':
-                payload = self.batch(result, want)
-            elif want == NOTHING or want == OPTION and result is None:
-                payload = NONE
-            elif want == VALUE:
-                if type(result) in LARGE_TYPES and len(result) >= LARGE:
-                    raw = result
-                    payload = dumps((StopIteration, ((RAW, memoryview(raw).nbytes),)), FORMAT)
-                else:
-                    try:
-                        payload = dumps((result, ()), FORMAT)
-                    except ValueError:
-                        refs = []
-                        result = plain(result, refs, self, 0)
-                        payload = dumps((result, tuple(refs)), FORMAT)
-            else:
-                payload = dumps((StopIteration, (self.reference(result),)), FORMAT)
-        except BaseException as error:
-            if self.closing or type(error) is Closed:
-                raise Closed from None
-            kind = ERROR
-            payload = self.failed(error)
-        finally:
-            thread.calls.pop()
-            # Not to be kept until the next call.
-            frame = root = args = kwargs = result = None
-        if self.is_child or NO_FORK_HOOK and os.getpid() != self.pid:
-            self.leave_child(kind, payload)
-        if self.streams:
-            self.flush()
-        self.send(kind, 0, 0, number, 0, payload, raw)
-        if self.gone:
-            self.send_gone()
-
-    def batch(self, result, want):
-        items, it = result
-        refs = []
-        if want == OBJECT:
-            refs = [self.reference(item) for item in items]
-            items = [StopIteration] * len(items)
-        elif want == NOTHING:
-            items = [None] * len(items)
-        if it is not None:
-            it = StopIteration
-        try:
-            if want != VALUE:
-                raise ValueError
-            return dumps(((items, it), (self.reference(result[1]),) if it else ()), FORMAT)
-        except ValueError:
-            if want == VALUE:
-                items = [plain(item, refs, self, 1) for item in items]
-            if it:
-                refs.append(self.reference(result[1]))
-            return dumps(((items, it), tuple(refs)), FORMAT)
-
-    def failed(self, error):
-        try:
-            return dumps((described(error), ()), FORMAT)
-        except BaseException as other:
-            name = full_name(type(error))
-            text = 'no description: ' + full_name(type(other))
-            return dumps(((name, (name,), (), text, '%s: %s\n' % (name, text)), ()), FORMAT)
-
-    def call_back(self, callback, args, kwargs):
-        """Calls a function of the client's, and does what that asks for meanwhile."""
-        if self.is_child:
-            raise Error('the client is not to be had in a forked child')
-        thread = self.by_ident.get(get_ident())
-        if thread is None:
-            thread = self.by_ident[get_ident()] = Thread(0, get_ident())
-        refs = []
-        if callback.number & 1:
-            refs = [self.reference(arg) for arg in args] + [self.reference(arg) for arg in kwargs.values()]
-            args = (StopIteration,) * len(args)
-            kwargs = dict.fromkeys(kwargs, StopIteration)
-        else:
-            args = plain(args, refs, self, 0)
-            kwargs = plain(kwargs, refs, self, 0)
-        payload = dumps((callback.number, args, kwargs, tuple(refs)), FORMAT)
-        with self.spawning:
-            self.numbers = number = self.numbers + 1 & 0xFFFFFFFF or 1
-        self.waiting[number] = thread
-        try:
-            if self.streams:
-                self.flush()
-            self.send(CALLBACK, 0, thread.tag, number, thread.calls[-1] if thread.calls else 0, payload)
-            while True:
-                frame = self.next(thread, True)
-                if frame[0] == CALL:
-                    tag = thread.tag
-                    self.execute(frame, thread)
-                    thread.tag = tag
-                elif frame[3] == number:
-                    break
-        finally:
-            del self.waiting[number]
-            if not thread.calls:
-                self.by_ident.pop(thread.ident, None)
-        if frame[0] == RETURN:
-            return frame[5][0]
-        kind, text = frame[5][:2]
-        kind = BUILTINS.get(kind)
-        raise (kind if isinstance(kind, type) and issubclass(kind, BaseException) else Error)(*text)
-
-    def send_gone(self):
-        gone = []
-        while self.gone:
-            gone.append(self.gone.popleft())
-        self.send(DROP, 0, 0, 0, 0, dumps((tuple(gone), ()), FORMAT))
-
-    def log(self, text):
-        self.send(LOG, 0, 0, 0, 0, dumps((text, ()), FORMAT))
-
-    # --- Cancelling and closing
-
-    def cancel(self, number):
-        for thread in [self.main] + list(self.workers.values()):
-            if number in thread.calls:
-                self.interrupt(thread)
-                return
-            for frame in list(thread.frames):
-                if frame[3] == number:
-                    try:
-                        thread.frames.remove(frame)
-                    except ValueError:
-                        continue
-                    self.send(ERROR, 0, 0, number, 0, self.failed(KeyboardInterrupt('before it began')))
-                    return
-
-    def interrupt(self, thread):
-        import _signal
-
-        if thread is self.main and self.hello:
-            _signal.pthread_kill(thread.ident, SIGINT)
-            thread.wake()
-        elif thread.user:
-            import ctypes
-
-            ident = ctypes.c_ulong(thread.ident)
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(KeyboardInterrupt))
-
-    def on_interrupt(self, signal, frame):
-        """SIGINT reaches the user's code at once; ours where it leaves no half of a frame."""
-        if frame is not None and frame.f_globals is GLOBALS and frame.f_code is not perform.__code__:
-            self.interrupted = True
-        elif self.busy:
-            raise KeyboardInterrupt
-
-    def check_interrupt(self):
-        if self.interrupted and get_ident() == self.main.ident:
-            self.interrupted = False
-            raise KeyboardInterrupt
-
-    def close(self):
-        """Ends this program: what runs is interrupted, and has a moment to clean up."""
-        self.closing = True
-        if not self.hello:
-            return
-        if self.busy:
-            self.interrupt(self.main)
-        sleep(GRACE)
-        os._exit(1)
-
-    # --- Output
-
-    def capture(self):
-        """Standard output and error of this program, its C code and its children become frames."""
-        self.poller, waiter = select.poll(), select.poll()
-        self.pipes = {}
-        for fd in 1, 2:
-            source, sink = os.pipe()
-            os.set_blocking(source, False)
-            os.dup2(sink, fd)
-            os.close(sink)
-            self.pipes[source] = fd
-            self.poller.register(source, select.POLLIN)
-            waiter.register(source, select.POLLIN)
-        self.streams = Output(self, 1), Output(self, 2)
-        sys.stdout, sys.stderr = [
-            io.TextIOWrapper(stream, old.encoding, errors, newline='\n', write_through=True)
-            for stream, old, errors in zip(
-                self.streams, (sys.stdout, sys.stderr), ('surrogateescape', 'backslashreplace')
-            )
-        ]
-        sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr
-        start_new_thread(self.relay, (waiter,))
-
-    def relay(self, waiter):
-        try:
-            while self.pipes:
-                for fd, event in waiter.poll():
-                    if fd not in self.pipes:
-                        waiter.unregister(fd)
-                self.drain()
-        except Closed:
-            pass
-
-    def drain(self):
-        """Sends what is in the pipes."""
-        with self.draining:
-            for fd, event in self.poller.poll(0):
-                while True:
-                    try:
-                        data = os.read(fd, CHUNK)
-                    except BlockingIOError:
-                        break
-                    if not data:
-                        # Every copy of the other end was closed.
-                        self.poller.unregister(fd)
-                        del self.pipes[fd]
-                        break
-                    self.send(OUTPUT, self.pipes[fd], 0, 0, 0, data)
-                    if len(data) < CHUNK:
-                        break
-
-    def flush(self):
-        """What was printed is on its way before what comes next."""
-        for stream in self.streams:
-            if stream.pending:
-                stream.flush()
-        self.drain()
-
-    # --- Forks
-
-    def forked(self):
-        """In a forked child, which the client knows nothing of: the channel is not ours."""
-        self.is_child = True
-        for fd in {self.source, self.sink}:
-            try:
-                os.close(fd)
-            except OSError:
-                pass
-        for stream in self.streams:
-            stream.lock = RLock()
-            stream.pending = []
-        self.sending, self.draining = RLock(), RLock()
-
-    def leave_child(self, kind, payload):
-        if not self.is_child:
-            self.forked()
-        code = 0
-        if kind == ERROR:
-            name, mro, args, text, lines = loads(payload)[0]
-            code = 1
-            if name == 'SystemExit':
-                code = args[0] if args and type(args[0]) is int else int(bool(args))
-            else:
-                os.write(2, lines.encode('utf-8', 'backslashreplace'))
-        for stream in self.streams:
-            stream.flush()
-        os._exit(code & 0xFF)
-
-
-def perform(agent, thread, o, path, op, args, kwargs):
-    """Does what was asked for; here, and in what this calls, an interrupt is raised."""
-    thread.user = True
-    try:
-        if o is None:
-            o = find(path, agent.namespace)
-        else:
-            for name in path:
-                try:
-                    o = getattr(o, name)
-                except AttributeError:
-                    o = attribute(o, name)
-        if op == 'call':
-            return o(*args, **kwargs) if kwargs else o(*args)
-        return OPS[op](o, *args)
-    finally:
-        thread.user = False
-
-
-# --- Starting -----------------------------------------------------------------------------------------------------
-
-
-def main(marker, logs):
-    """Serves the client that has started this interpreter, over its standard input and output."""
-    source, sink = os.dup(0), os.dup(1)
-    null = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(null, 0)
-    os.close(null)
-    module = type(sys)('__main__')
-    module.__dict__['__builtins__'] = sys.modules['builtins']
-    sys.modules['__main__'] = module
-    agent = Agent(source, sink, module.__dict__, True)
-    agent.logs = logs
-    agent.capture()
-    import _signal
-
-    if _signal.getsignal(SIGINT) in (_signal.default_int_handler, _signal.SIG_IGN):
-        _signal.signal(SIGINT, agent.on_interrupt)
-    agent.write(marker)
-    agent.greet()
-    agent.run()
-    # Threads that go on do not keep it.
-    start_new_thread(lambda: (sleep(GRACE), os._exit(0)), ())
-
-
 def serve(address, token, namespace=None):
     """Serves clients from within a program of yours, each on a thread of its own, for as long as it runs.
 
@@ -1232,3 +1265,9 @@ def welcome(client, token, namespace):
             agent.run()
         except Closed:
             pass
+
+
+for kind, more in (Agent, Cold), (Session, More):
+    for name, value in more.__dict__.items():
+        if not name.startswith('__'):
+            setattr(kind, name, value)

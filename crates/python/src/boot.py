@@ -15,7 +15,9 @@ def r(n):
         b += c
     return b
 h = r(64)
+s = r(int(h[32:48])).split(b'\n# --- The second part', 1)
 m = type(sys)('thither_agent')
 sys.modules[m.__name__] = m
-exec(compile(r(int(h[32:48])), '<thither>', 'exec', 0, True), m.__dict__)
+m.SECOND = b'#' + s[1]
+exec(compile(s[0], '<thither>', 'exec', 0, True), m.__dict__)
 m.main(h[:32], h[48:49] == b'1')

@@ -21,7 +21,8 @@
 //! | `daemon:` | `host[:port]`, an absolute path of a socket, or empty | a daemon |
 //! | `smb:` | `[user@]host[:port]` | a Windows host over SMB |
 //!
-//! Other schemes parse too, as [`Target::Other`]: whether a scheme is known is for who connects to say.
+//! Other schemes parse too, as [`Target::Other`]: whether a scheme is known is for who connects to say, and
+//! [`register`](crate::register) makes one known.
 //!
 //! The scheme ends at the first colon. An IPv6 address stands in brackets. Within a target or a value, `|`, `,`,
 //! `?`, `#`, `%`, ASCII white space, control characters and, outside brackets, `::` are percent-encoded (RFC 3986,
@@ -44,6 +45,7 @@ use std::str::FromStr;
 pub use error::ParseError;
 pub use escape::encode;
 pub use operand::Operand;
+pub(crate) use parse::is_scheme;
 
 /// The schemes whose targets are understood; all of them are reserved and cannot be names of places.
 pub const SCHEMES: [&str; 7] = ["local", "chroot", "docker", "image", "ssh", "daemon", "smb"];
@@ -212,6 +214,14 @@ impl Hop {
     #[must_use]
     pub fn options(&self) -> &[HopOption] {
         &self.options
+    }
+
+    /// The same hop with the options whose keys pass, and with the others.
+    pub(crate) fn split(&self, passes: impl Fn(&str) -> bool) -> (Hop, Hop) {
+        let (passed, others) =
+            self.options.iter().cloned().partition(|option: &HopOption| passes(&option.key));
+        let with = |options| Hop { target: self.target.clone(), options };
+        (with(passed), with(others))
     }
 }
 

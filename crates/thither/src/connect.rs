@@ -5,10 +5,11 @@ use std::ffi::OsStr;
 use thither_place::error::quoted;
 use thither_place::{Local, Place};
 
-use crate::address::{Address, Hop, ParseError, SCHEMES, Target};
+use crate::address::{Address, Hop, ParseError, Target};
 use crate::docker_options::{OF_DOCKER, OF_IMAGE};
 use crate::nearest::nearest;
 use crate::options::{OF_CHROOT, Options};
+use crate::schemes;
 
 /// The hint for whoever asked for a place that is none.
 pub(crate) const REACHABLE: &str =
@@ -46,6 +47,14 @@ pub enum ConnectError {
         from: String,
         /// The hop's text.
         hop: String,
+    },
+    /// Who registered a scheme could not make a place of this address.
+    #[error("cannot make the place {}: {wrong}", quoted(place))]
+    NotMade {
+        /// As in [`UnknownOption`](ConnectError::UnknownOption).
+        place: String,
+        /// Their error and its causes.
+        wrong: String,
     },
     /// What the user has set about Docker is bad.
     #[error("{what}")]
@@ -93,15 +102,15 @@ impl ConnectError {
     pub fn hint(&self) -> Option<String> {
         match self {
             ConnectError::Address(error) => error.hint().map(str::to_owned),
-            ConnectError::UnknownScheme { scheme } => Some(match nearest(scheme, &SCHEMES) {
-                Some(known) => format!("did you mean `{known}:`?"),
-                None => REACHABLE.into(),
-            }),
-            ConnectError::UnknownName { name } => Some(match nearest(name, &SCHEMES) {
-                Some(known) => format!("did you mean `{known}:`?"),
-                None => REACHABLE.into(),
-            }),
-            ConnectError::NoWay { .. } => Some(REACHABLE.into()),
+            ConnectError::UnknownScheme { scheme: word }
+            | ConnectError::UnknownName { name: word } => {
+                Some(match schemes::nearest_scheme(word) {
+                    Some(known) => format!("did you mean `{known}:`?"),
+                    None => reachable(),
+                })
+            }
+            ConnectError::NoWay { .. } => Some(reachable()),
+            ConnectError::NotMade { .. } => None,
             ConnectError::Settings { hint, .. } => hint.clone(),
             ConnectError::NoWayFrom { .. } => Some("go there in one hop".into()),
             ConnectError::UnknownOption { option, known, .. } => {
@@ -145,6 +154,8 @@ impl ConnectError {
 /// | `hostname=FQDN`, `net=host`, `net=none`, `subids` | `hostname`, `network`, `ids` |
 /// | `overlay`, `overlay=DIR`, `read-only`, `skip-chdir` | the methods of these names |
 ///
+/// A scheme of one's own, by [`register`](crate::register), has the options that its maker asks for.
+///
 /// Mounts, `env`, `volume`, `publish` and `env-file` may be repeated. A relative `SRC` or `overlay=DIR` is relative to the working directory of the moment.
 ///
 /// # Errors
@@ -187,10 +198,17 @@ fn connect_hop(hop: &Hop) -> Result<Box<dyn Place>, ConnectError> {
             let options = Options::of(hop, OF_IMAGE)?;
             Ok(options.preset()?.on(options.image(name)?))
         }
-        Target::Other(scheme, _) => Err(ConnectError::UnknownScheme { scheme: scheme.clone() }),
+        Target::Other(scheme, target) => schemes::connect(hop, scheme, target),
         Target::Named(name) => Err(ConnectError::UnknownName { name: name.clone() }),
         _ => Err(ConnectError::NoWay { hop: shown(hop) }),
     }
+}
+
+/// [`REACHABLE`], and the schemes that were registered.
+fn reachable() -> String {
+    let registered = schemes::registered();
+    let registered = registered.iter().map(|scheme| format!(", `{scheme}:`"));
+    REACHABLE.chars().chain(registered.collect::<String>().chars()).collect()
 }
 
 fn shown(hop: &Hop) -> String {

@@ -61,6 +61,11 @@ pub(crate) const OF_CHROOT: &[Known] = &[
     known("skip-chdir", Value::None),
 ];
 
+/// The keys of what every place has.
+pub(crate) fn keys_of_every_place() -> impl Iterator<Item = &'static str> {
+    OF_EVERY_PLACE.iter().map(|known| known.key)
+}
+
 impl Known {
     /// How it is written.
     fn form(&self) -> String {

@@ -18,10 +18,13 @@ pub(crate) struct Preset {
 impl Preset {
     /// The place with it.
     pub(crate) fn on(self, place: impl Place + 'static) -> Box<dyn Place> {
+        self.on_boxed(Box::new(place))
+    }
+
+    /// The same of a place of any type.
+    pub(crate) fn on_boxed(self, place: Box<dyn Place>) -> Box<dyn Place> {
         match self {
-            Preset { user: None, dir: None, env_clear: false, env } if env.is_empty() => {
-                Box::new(place)
-            }
+            Preset { user: None, dir: None, env_clear: false, env } if env.is_empty() => place,
             preset => Box::new(With { place, preset }),
         }
     }
@@ -50,12 +53,12 @@ impl Preset {
     }
 }
 
-struct With<P> {
-    place: P,
+struct With {
+    place: Box<dyn Place>,
     preset: Preset,
 }
 
-impl<P: Place> Place for With<P> {
+impl Place for With {
     fn spawn(&self, command: &Command) -> Result<Process> {
         self.place.spawn(&self.preset.applied_to(command))
     }

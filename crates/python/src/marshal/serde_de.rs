@@ -124,7 +124,7 @@ impl<'a> Deserializer<'a> for &mut Decoder<'a> {
 
     fn deserialize_f64<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value> {
         match self.token()? {
-            Token::Int(n) => visitor.visit_f64(n as f64),
+            // Types that take floats take shorter ints, but none that are longer.
             Token::Big { negative, magnitude } => {
                 let x = magnitude as f64;
                 visitor.visit_f64(if negative { -x } else { x })

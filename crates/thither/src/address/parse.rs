@@ -357,7 +357,8 @@ impl<'a> Part<'a> {
     }
 }
 
-fn is_scheme(text: &[u8]) -> bool {
+/// Whether a scheme can be called this.
+pub(crate) fn is_scheme(text: &[u8]) -> bool {
     let inner =
         |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(byte);
     text.first().is_some_and(u8::is_ascii_lowercase) && text.iter().all(inner)

@@ -159,6 +159,12 @@ fn hostile() {
 
 #[test]
 fn tables_of_references() {
+    let refs = [Reference::Raw(1 << 40), Reference::Object(u32::MAX), Reference::Callback(0)];
+    let mut encoded = Encoded { refs: refs.to_vec(), ..Encoded::default() };
+    encoded.refs();
+    assert_eq!(Decoder::new(&encoded.bytes, &Limits::default()).refs().unwrap(), refs);
+    assert_eq!(encoded.refs, refs);
+
     #[track_caller]
     fn check(refs: &[(i64, i64)], expected: &str) {
         let mut encoded = Encoded::default();

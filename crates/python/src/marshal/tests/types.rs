@@ -90,6 +90,7 @@ fn scalars() {
     check("1.2.3.4".parse::<IpAddr>().unwrap(), text("1.2.3.4"));
     assert_eq!(decode::<u128>(&encode(&u128::MAX).unwrap()).unwrap(), u128::MAX);
     assert_eq!(decode::<()>(b".").unwrap(), ());
+    assert_eq!(decode::<Option<u8>>(b".").unwrap(), None);
 }
 
 #[test]
@@ -100,6 +101,9 @@ fn containers() {
     check([1, 2], Value::Tuple(ints(&[1, 2])));
     check(HashMap::from([(7, "x".to_owned())]), Value::Dict(vec![(Value::Int(7), text("x"))]));
     check(vec![1_u8], Value::List(ints(&[1])));
+    check(vec![(); 300], Value::List(vec![Value::None; 300]));
+    check(vec![vec![0; 1]; 300], Value::List(vec![Value::List(ints(&[0])); 300]));
+    check(vec![BTreeMap::<u8, u8>::new(); 300], Value::List(vec![dict([]); 300]));
     check(Meters(2.0), Value::Float(2.0));
     check(Pair(1, "a".into()), Value::Tuple(vec![Value::Int(1), text("a")]));
     let point = dict([("x", Value::Int(1)), ("y", Value::None)]);
@@ -117,6 +121,9 @@ fn enums() {
         let line = dict([("Line", Value::Tuple(ints(&[1, 2])))]);
         Value::List(vec![text("Empty"), line, text("Empty")])
     });
+    // As many beside each other as there may not be in each other.
+    let lines: Vec<Shape> = (0..300).map(|n| Shape::Line(n, n)).collect();
+    assert_eq!(decode::<Vec<Shape>>(&encode(&lines).unwrap()).unwrap(), lines);
     check_from(&dict([("Empty", Value::None)]), Shape::Empty);
     check_from(&text("a"), Either::Text("a".into()));
     check_from(&Value::Int(3), Either::Number(3));

@@ -1,0 +1,176 @@
+//! Python at a place.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::io;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use thither_place::error::quoted;
+use thither_place::{Command, Error, Event, Exit, Place, Process, Stream};
+use thither_python::{Host, Python, Start};
+
+/// The interpreters that are tried where none is named.
+pub const INTERPRETERS: [&str; 2] = ["python3", "python"];
+
+/// Why there is no Python.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PythonError {
+    /// None of these programs is there.
+    #[error("no Python there: tried {}", listed(tried))]
+    NotFound {
+        /// What was tried.
+        tried: Vec<OsString>,
+        /// What the place said last.
+        source: Error,
+    },
+    /// The place did not start it.
+    #[error(transparent)]
+    Place(Error),
+    /// It was started and did not answer.
+    #[error(transparent)]
+    Python(thither_python::Error),
+}
+
+impl PythonError {
+    /// One action that may cure it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            PythonError::NotFound { .. } => Some("install Python 3.6 or newer there, or name the interpreter"),
+            PythonError::Place(error) => error.hint(),
+            PythonError::Python(error) => error.hint(),
+        }
+    }
+}
+
+fn listed(names: &[OsString]) -> String {
+    names.iter().map(quoted).collect::<Vec<_>>().join(", ")
+}
+
+/// What a place can do with the help of other crates.
+///
+/// ```no_run
+/// use thither::PlaceExt;
+///
+/// let py = thither::connect("docker:web")?.python()?;
+/// let pid: u32 = py.import("os")?.call_method0("getpid")?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait PlaceExt: Place {
+    /// Starts a Python interpreter there: `python3`, else `python`. It ends with the last handle of it.
+    ///
+    /// # Errors
+    /// When there is none, and as [`spawn`](Place::spawn).
+    fn python(&self) -> Result<Python, PythonError> {
+        self.python_with(Command::new, &INTERPRETERS, Start::default())
+    }
+
+    /// The same, with the first of these interpreters that is there, run by a command as `of` makes it of their names
+    /// (with a user, a directory, an environment), and with settings.
+    ///
+    /// # Errors
+    /// As [`python`](PlaceExt::python).
+    fn python_with<N: AsRef<OsStr>>(
+        &self,
+        of: impl Fn(OsString) -> Command,
+        interpreters: &[N],
+        start: Start,
+    ) -> Result<Python, PythonError> {
+        let mut missing = None;
+        for name in interpreters {
+            let command = of(name.as_ref().to_owned())
+                .args(thither_python::arguments())
+                .stdin(Stream::Piped)
+                .stdout(Stream::Piped)
+                .stderr(Stream::Piped);
+            match self.spawn(&command) {
+                Ok(process) => return over(process, start).map_err(PythonError::Python),
+                Err(error @ Error::Spawn { .. }) if error.shell_code() == 127 => missing = Some(error),
+                Err(error) => return Err(PythonError::Place(error)),
+            }
+        }
+        let tried = interpreters.iter().map(|name| name.as_ref().to_owned()).collect();
+        let source = missing.unwrap_or_else(|| Error::Spawn {
+            program: String::new(),
+            place: String::new(),
+            source: io::ErrorKind::NotFound.into(),
+            hint: None,
+        });
+        Err(PythonError::NotFound { tried, source })
+    }
+}
+
+impl<P: Place + ?Sized> PlaceExt for P {}
+
+/// The agent over a process's pipes.
+fn over(mut process: Process, mut start: Start) -> thither_python::Result<Python> {
+    let streams = (process.stdout.take(), process.stdin.take(), process.stderr.take());
+    start.host = Box::new(Running { process: Some(process) });
+    match streams {
+        (Some(source), Some(sink), errors) => start.over_with_errors(source, sink, errors),
+        // What was asked for is piped.
+        _ => Err(thither_python::Error::Start { why: "the place gave no pipes".into(), hint: None }),
+    }
+}
+
+/// The interpreter's process at a place.
+struct Running {
+    process: Option<Process>,
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Running")
+    }
+}
+
+impl Running {
+    /// How it ended, if it does within that time.
+    fn exit(&mut self, limit: Duration) -> Option<Result<Exit, Error>> {
+        let process = self.process.as_mut()?;
+        let deadline = Instant::now() + limit;
+        loop {
+            match process.control.event() {
+                Ok(Some(Event::Exited(exit))) => return Some(Ok(exit)),
+                Ok(Some(Event::Stopped(_)) | None) => {}
+                Err(error) => return Some(Err(error)),
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return None;
+            }
+            let timeout = Timespec {
+                tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+                tv_nsec: left.subsec_nanos().into(),
+            };
+            let mut fds = [PollFd::from_borrowed_fd(process.control.as_fd(), PollFlags::IN)];
+            // A failure ends the wait, and the state is asked for again.
+            let _ = poll(&mut fds, Some(&timeout));
+        }
+    }
+}
+
+impl Host for Running {
+    fn ended(&mut self, limit: Duration) -> Option<String> {
+        Some(match self.exit(limit)? {
+            Ok(Exit::Code(code)) => format!("it ended with exit code {code}"),
+            Ok(Exit::Signal(signal)) => format!("it was killed by signal {signal}"),
+            Err(error) => error.to_string(),
+        })
+    }
+
+    fn finish(&mut self) {
+        if self.exit(Duration::from_secs(2)).is_none()
+            && let Some(process) = &mut self.process
+        {
+            tracing::debug!("Python does not end");
+            // It has been given its time; what cannot be killed is let go.
+            let _ = process.signal(9);
+            let _ = self.exit(Duration::from_secs(2));
+        }
+        self.process = None;
+    }
+}
+
