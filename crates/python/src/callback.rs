@@ -126,7 +126,8 @@ impl Serialize for Callback {
         if let Some(entry) = lock(&self.session.connection.callbacks).known.get_mut(&self.number) {
             entry.sent += 1;
         }
-        serializer.serialize_newtype_struct(names::CALLBACK, &(self.session.connection.id, self.number))
+        serializer
+            .serialize_newtype_struct(names::CALLBACK, &(self.session.connection.id, self.number))
     }
 }
 
@@ -230,7 +231,8 @@ impl Connection {
         // An empty dict.
         let has_kwargs = !kwargs.starts_with(b"{0");
         let refs = decoder.refs().map_err(wrong)?;
-        let mut raws: Vec<Option<Vec<u8>>> = std::mem::take(&mut frame.raws).into_iter().map(Some).collect();
+        let mut raws: Vec<Option<Vec<u8>>> =
+            std::mem::take(&mut frame.raws).into_iter().map(Some).collect();
         let number = u32::try_from(number).unwrap_or(u32::MAX);
         let found = lock(&self.callbacks)
             .known

@@ -6,8 +6,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use crate::frame::{HEADER, Header, kind};
 use crate::connection::references;
+use crate::frame::{HEADER, Header, kind};
 use crate::marshal::{Limits, Reference};
 use crate::{Error, Result};
 
@@ -48,7 +48,13 @@ pub(crate) struct Incoming {
 enum Part {
     Header,
     Payload(Header, Filling),
-    Raws { header: Header, payload: Vec<u8>, sizes: Vec<usize>, raws: Vec<Vec<u8>>, filling: Filling },
+    Raws {
+        header: Header,
+        payload: Vec<u8>,
+        sizes: Vec<usize>,
+        raws: Vec<Vec<u8>>,
+        filling: Filling,
+    },
 }
 
 /// Bytes of a known length that come.
@@ -84,7 +90,10 @@ impl Incoming {
         {
             let chunk = filling.missing().min(1 << 20);
             filling.bytes.reserve(chunk);
-            return match rustix::io::read(&source, rustix::buffer::spare_capacity(&mut filling.bytes)) {
+            return match rustix::io::read(
+                &source,
+                rustix::buffer::spare_capacity(&mut filling.bytes),
+            ) {
                 Ok(read) => {
                     // Spare capacity may be more than was asked for: what is too much is the next part's.
                     let too_much = filling.bytes.len().saturating_sub(filling.length);
@@ -195,7 +204,9 @@ impl Incoming {
             if let Reference::Raw(length) = reference {
                 sum = sum.saturating_add(length);
                 self.check(sum)?;
-                sizes.push(usize::try_from(length).map_err(|_| Error::protocol("a block too long"))?);
+                sizes.push(
+                    usize::try_from(length).map_err(|_| Error::protocol("a block too long"))?,
+                );
             }
         }
         Ok(sizes)
@@ -204,9 +215,7 @@ impl Incoming {
     fn check(&self, length: u64) -> Result<()> {
         match length <= self.bounds.frame {
             true => Ok(()),
-            false => {
-                Err(Error::protocol(format!("a frame of {length} bytes, more than is read")))
-            }
+            false => Err(Error::protocol(format!("a frame of {length} bytes, more than is read"))),
         }
     }
 }
@@ -241,7 +250,8 @@ impl Outgoing {
         let Some(sink) = &self.sink else {
             return Err(Error::Closed { how: "it was closed".into() });
         };
-        let slices: Vec<io::IoSlice<'_>> = parts.iter().map(|part| io::IoSlice::new(part)).collect();
+        let slices: Vec<io::IoSlice<'_>> =
+            parts.iter().map(|part| io::IoSlice::new(part)).collect();
         let wrote = match &slices[..] {
             [one] => rustix::io::write(sink, one),
             slices => rustix::io::writev(sink, slices),

@@ -5,19 +5,22 @@
 //! nobody waits for a while, the idle thread leads, so that output, callbacks and the end are seen; a caller that finds it
 //! leading kicks it out. So a lonely call costs a write, a poll and a read, and no hand-over between threads.
 
+mod lead;
+mod send;
+
 use std::collections::{HashMap, VecDeque};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd};
+use rustix::event::{EventfdFlags, eventfd};
 
 use crate::call_options::CallOptions;
 use crate::callback::Callbacks;
-use crate::channel::{Frame, Incoming, Outgoing, readable, wait};
+use crate::channel::{Frame, Incoming, Outgoing};
 use crate::frame::{Header, kind};
 use crate::host::Host;
 use crate::marshal::{DecodeError, Decoder, Encoded, Limits, Reference};
@@ -162,7 +165,12 @@ impl Connection {
     }
 
     /// Sends a call. Blocks while as many as the window allows have no reply yet, those made in callbacks apart.
-    pub(crate) fn start(self: &Arc<Self>, want: u8, call: &Encoded, options: &CallOptions) -> Result<u32> {
+    pub(crate) fn start(
+        self: &Arc<Self>,
+        want: u8,
+        call: &Encoded,
+        options: &CallOptions,
+    ) -> Result<u32> {
         let within = crate::callback::within(self.id);
         let mut state = lock(&self.state);
         if within == 0 && state.in_flight >= self.window {
@@ -184,7 +192,8 @@ impl Connection {
         state.in_flight += 1;
         state.calls.insert(id, Slot::default());
         drop(state);
-        let header = Header { kind: kind::CALL, flags: want, thread: thread_tag(), id, within, length: 0 };
+        let header =
+            Header { kind: kind::CALL, flags: want, thread: thread_tag(), id, within, length: 0 };
         if let Err(error) = self.send(header, &call.bytes, &call.raws) {
             let mut state = lock(&self.state);
             state.calls.remove(&id);
@@ -326,350 +335,6 @@ impl Connection {
         }
     }
 
-    /// Reads and hands out frames until `done`, a kick, or the time is over. Only for the leader.
-    fn lead(self: &Arc<Self>, timeout: Option<Duration>, mut done: impl FnMut(&mut State) -> bool) {
-        let mut incoming = lock(&self.incoming);
-        let mut fds = [readable(self.source.as_fd()), readable(self.kick.as_fd())];
-        if let Err(error) = wait(&mut fds, timeout) {
-            return self.end(Error::io("wait for Python", error));
-        }
-        if !fds[1].revents().is_empty() {
-            self.unkick();
-        }
-        if fds[0].revents().is_empty() {
-            return;
-        }
-        loop {
-            let more = match incoming.fill(&self.source) {
-                Ok(more) => more,
-                Err(error) => return self.end(Error::io("read from Python", error)),
-            };
-            loop {
-                match incoming.next() {
-                    Ok(Some(frame)) => self.dispatch(frame),
-                    Ok(None) => break,
-                    Err(error) => return self.end(error),
-                }
-            }
-            if !more {
-                let how = self.how_it_ended();
-                return self.end(Error::Closed { how });
-            }
-            if done(&mut lock(&self.state)) {
-                return;
-            }
-            let mut fds = [readable(self.source.as_fd()), readable(self.kick.as_fd())];
-            if wait(&mut fds, Some(Duration::ZERO)).is_err() || fds[0].revents().is_empty() {
-                return;
-            }
-        }
-    }
-
-    /// The next in line may lead.
-    fn step_down(&self) {
-        let mut state = lock(&self.state);
-        state.leader = Leader::None;
-        self.pass_on(&mut state);
-    }
-
-    /// Wakes who may lead now. Whoever leaves without having led says it on.
-    fn pass_on(&self, state: &mut State) {
-        if state.leader != Leader::None {
-            return;
-        }
-        if state.writer_waits {
-            self.kick();
-        }
-        if let Some((_, thread)) = state.sleepers.last() {
-            thread.unpark();
-        }
-        if state.idle_sleeps
-            && let Some(idle) = &state.idle
-        {
-            idle.unpark();
-            state.idle_sleeps = false;
-        }
-    }
-
-    /// Gives a frame to whom it is for.
-    fn dispatch(self: &Arc<Self>, frame: Frame) {
-        let Header { kind, id, within, flags, .. } = frame.header;
-        match kind {
-            kind::REPLY | kind::ERROR => {
-                let mut state = lock(&self.state);
-                state.in_flight = state.in_flight.saturating_sub(1);
-                let known = state.calls.get_mut(&id).filter(|slot| slot.reply.is_none());
-                let lost = match known {
-                    Some(slot) if !slot.abandoned => {
-                        slot.reply = Some(frame);
-                        if let Some(waker) = slot.waker.take() {
-                            state.futures -= 1;
-                            waker.wake();
-                        }
-                        None
-                    }
-                    known => {
-                        if known.is_some() {
-                            state.calls.remove(&id);
-                        }
-                        Some(frame)
-                    }
-                };
-                for (wanted, thread) in &state.sleepers {
-                    if wanted.is_none_or(|wanted| wanted == id) {
-                        thread.unpark();
-                    }
-                }
-                drop(state);
-                if let Some(frame) = lost {
-                    self.release(&frame);
-                }
-            }
-            kind::CALLBACK => {
-                let mut state = lock(&self.state);
-                match state.calls.get_mut(&within) {
-                    Some(slot) if slot.attended && !slot.abandoned => {
-                        slot.inbox.push_back(frame);
-                        if let Some((_, thread)) =
-                            state.sleepers.iter().find(|(wanted, _)| *wanted == Some(within))
-                        {
-                            thread.unpark();
-                        }
-                    }
-                    _ => {
-                        drop(state);
-                        self.run_apart(frame);
-                    }
-                }
-            }
-            kind::DROP => self.callbacks_gone(&frame),
-            kind::OUTPUT => lock(&self.output).write(flags, &frame.payload),
-            kind::LOG => {
-                let mut decoder = Decoder::new(&frame.payload, &self.limits);
-                let text = decoder.tuple().and_then(|_| decoder.str());
-                tracing::debug!(target: "thither_python::remote", text = text.unwrap_or_default());
-            }
-            other => self.end(Error::protocol(format!("a frame of the kind {other}"))),
-        }
-    }
-
-    /// Sends a frame whole, and what is to be let go before it. While the other side does not read, this reads: it may
-    /// wait for us to.
-    pub(crate) fn send(self: &Arc<Self>, header: Header, payload: &[u8], raws: &[Vec<u8>]) -> Result<()> {
-        let length = u32::try_from(payload.len())
-            .map_err(|_| Error::protocol("a value of more than 4 GiB"))?;
-        let header = Header { length, ..header };
-        let dropped = self.take_dropped();
-        let mut head = Vec::with_capacity(crate::frame::HEADER * 2 + dropped.len() + payload.len().min(4096));
-        head.extend_from_slice(&dropped);
-        head.extend_from_slice(&header.to_bytes());
-        let outgoing = lock(&self.outgoing);
-        if payload.len() <= 4096 {
-            head.extend_from_slice(payload);
-            self.write(&outgoing, &[&head])?;
-        } else {
-            self.write(&outgoing, &[&head, payload])?;
-        }
-        for raw in raws {
-            self.write(&outgoing, &[raw])?;
-        }
-        Ok(())
-    }
-
-    fn write(self: &Arc<Self>, outgoing: &Outgoing, parts: &[&[u8]]) -> Result<()> {
-        let mut parts: Vec<&[u8]> = parts.to_vec();
-        loop {
-            let mut written = outgoing.write(&parts)?;
-            let stuck = written == 0;
-            while let Some(first) = parts.first_mut() {
-                if written < first.len() {
-                    *first = &first[written..];
-                    break;
-                }
-                written -= first.len();
-                parts.remove(0);
-            }
-            if parts.is_empty() {
-                return Ok(());
-            }
-            if stuck {
-                self.wait_to_write(outgoing)?;
-            }
-        }
-    }
-
-    /// Waits until more can be sent, and leads meanwhile if nobody else does.
-    fn wait_to_write(self: &Arc<Self>, outgoing: &Outgoing) -> Result<()> {
-        let Some(sink) = &outgoing.sink else { return Ok(()) };
-        let mut state = lock(&self.state);
-        if let Some(ended) = &state.ended {
-            return Err(ended.clone());
-        }
-        let me = thread::current().id();
-        let leads = state.leader == Leader::None
-            || state.leader == Leader::Idle && state.idle.as_ref().is_some_and(|idle| idle.id() == me);
-        let before = state.leader;
-        if leads {
-            state.leader = Leader::Caller;
-            state.terms += 1;
-        } else {
-            state.writer_waits = true;
-        }
-        drop(state);
-        let writable = PollFd::new(sink, PollFlags::OUT);
-        let mut fds = [writable, readable(self.kick.as_fd()), readable(self.source.as_fd())];
-        let watched = if leads { 3 } else { 2 };
-        let waited = wait(&mut fds[..watched], None);
-        if leads {
-            if waited.is_ok() && !fds[2].revents().is_empty() {
-                self.lead(Some(Duration::ZERO), |_| true);
-            } else if waited.is_ok() && !fds[1].revents().is_empty() {
-                self.unkick();
-            }
-            if before == Leader::None {
-                self.step_down();
-            } else {
-                lock(&self.state).leader = before;
-            }
-        } else {
-            lock(&self.state).writer_waits = false;
-        }
-        waited.map_err(|error| Error::io("wait for Python", error))
-    }
-
-    /// The frame that lets go of what was dropped, if anything was.
-    fn take_dropped(&self) -> Vec<u8> {
-        let mut state = lock(&self.state);
-        if state.dropped.is_empty() {
-            return Vec::new();
-        }
-        let dropped = std::mem::take(&mut state.dropped);
-        drop(state);
-        let mut numbers = Encoded::default();
-        numbers.tuple(2);
-        numbers.tuple(u32::try_from(dropped.len()).unwrap_or(u32::MAX));
-        for number in dropped {
-            numbers.int(number.into());
-        }
-        numbers.tuple(0);
-        let length = u32::try_from(numbers.bytes.len()).unwrap_or(u32::MAX);
-        let header = Header { length, kind: kind::DROP, ..Header::default() };
-        let mut frame = header.to_bytes().to_vec();
-        frame.extend_from_slice(&numbers.bytes);
-        frame
-    }
-
-    /// Lets go of what an unwanted reply refers to.
-    fn release(&self, frame: &Frame) {
-        for reference in references(&frame.payload, &self.limits).unwrap_or_default() {
-            if let Reference::Object(number) = reference {
-                self.forget(number);
-            }
-        }
-    }
-
-    /// An object is let go over there with the next call, or soon. Never blocks.
-    pub(crate) fn forget(&self, number: u32) {
-        if self.gc.is_none() {
-            return;
-        }
-        let mut state = lock(&self.state);
-        if state.ended.is_some() {
-            return;
-        }
-        state.dropped.push(number);
-        if state.dropped.len() == 1 && state.leader == Leader::Idle {
-            drop(state);
-            self.kick();
-        }
-    }
-
-    /// Leads while nobody else does.
-    fn idle(self: Arc<Self>) {
-        let mut seen = u64::MAX;
-        let mut closed = false;
-        loop {
-            let mut state = lock(&self.state);
-            if state.ended.is_some() {
-                break;
-            }
-            if state.closing && !closed {
-                drop(state);
-                closed = true;
-                lock(&self.outgoing).sink = None;
-                continue;
-            }
-            let lull = state.terms == seen || state.futures > 0 || state.closing;
-            seen = state.terms;
-            match state.leader {
-                Leader::None if lull && state.sleepers.is_empty() => {
-                    state.leader = Leader::Idle;
-                    let forgets = !state.dropped.is_empty();
-                    drop(state);
-                    if forgets {
-                        self.send_dropped();
-                    }
-                    self.lead(closed.then_some(GRACE), |_| false);
-                    self.step_down();
-                    if closed {
-                        self.end(Error::Closed { how: "it was closed".into() });
-                    }
-                }
-                Leader::Caller if lull => {
-                    state.idle_sleeps = true;
-                    drop(state);
-                    thread::park();
-                }
-                _ => {
-                    drop(state);
-                    thread::park_timeout(LULL);
-                }
-            }
-        }
-        self.finish();
-    }
-
-    fn send_dropped(self: &Arc<Self>) {
-        let frame = self.take_dropped();
-        let outgoing = lock(&self.outgoing);
-        if !frame.is_empty()
-            && let Err(error) = self.write(&outgoing, &[&frame])
-        {
-            tracing::debug!(%error, "let go of objects");
-        }
-    }
-
-    /// Nothing more will come.
-    fn end(&self, error: Error) {
-        let mut state = lock(&self.state);
-        if state.ended.is_none() {
-            tracing::debug!(%error, "end");
-            state.ended = Some(error);
-        }
-        for slot in state.calls.values_mut() {
-            if let Some(waker) = slot.waker.take() {
-                waker.wake();
-            }
-        }
-        state.futures = 0;
-        for (_, thread) in &state.sleepers {
-            thread.unpark();
-        }
-        if let Some(idle) = &state.idle {
-            idle.unpark();
-        }
-    }
-
-    /// How the interpreter ended, if that can be known soon.
-    fn how_it_ended(&self) -> String {
-        if lock(&self.state).closing {
-            return "it was closed".into();
-        }
-        let mut host = lock(&self.host);
-        let ended = host.as_mut().and_then(|host| host.ended(Duration::from_secs(1)));
-        ended.unwrap_or_else(|| "the other side has closed it".into())
-    }
-
     /// Ends the interpreter by the end of its input.
     pub(crate) fn close(&self) {
         let idle = {
@@ -684,41 +349,11 @@ impl Connection {
         }
     }
 
-    /// What is left is put away: the idle thread's last act.
-    fn finish(&self) {
-        lock(&self.outgoing).sink = None;
-        let host = lock(&self.host).take();
-        if let Some(mut host) = host {
-            host.finish();
-        }
-        self.forget_callbacks();
-        let (finished, changed) = &self.finished;
-        *lock(finished) = true;
-        changed.notify_all();
-    }
-
     /// Waits until the interpreter has ended and is put away.
     pub(crate) fn wait_for_end(&self, limit: Duration) -> bool {
         let (finished, changed) = &self.finished;
         let waited = changed.wait_timeout_while(lock(finished), limit, |finished| !*finished);
         *waited.unwrap_or_else(PoisonError::into_inner).0
-    }
-
-    fn kick(&self) {
-        // It fails when it is full, and then it is readable.
-        let _ = rustix::io::write(&self.kick, &1_u64.to_ne_bytes());
-    }
-
-    fn unkick(&self) {
-        let _ = rustix::io::read(&self.kick, &mut [0; 8]);
-    }
-
-    /// Every waiting thread looks again.
-    pub(crate) fn rouse(&self) {
-        for (_, thread) in &lock(&self.state).sleepers {
-            thread.unpark();
-        }
-        self.kick();
     }
 }
 

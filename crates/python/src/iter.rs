@@ -21,7 +21,13 @@ impl Object {
     /// # Errors
     /// When it is not iterable; as every call.
     pub fn iter<T: DeserializeOwned>(&self) -> Result<Iter<T>> {
-        Ok(Iter { source: Some(self.clone()), asked: None, size: FIRST, ready: VecDeque::new(), item: PhantomData })
+        Ok(Iter {
+            source: Some(self.clone()),
+            asked: None,
+            size: FIRST,
+            ready: VecDeque::new(),
+            item: PhantomData,
+        })
     }
 }
 
@@ -51,7 +57,8 @@ impl<T: DeserializeOwned> Iter<T> {
         call.value(&(count, self.asked.is_some()), owner)?;
         call.none();
         let pending: Pending<Items<T>> = source.send_wanting(call, want::<T>())?;
-        let (items, iterator): (Vec<T>, Option<Object>) = pending.wait_by(|decoder| Ok(decoder.value()?))?;
+        let (items, iterator): (Vec<T>, Option<Object>) =
+            pending.wait_by(|decoder| Ok(decoder.value()?))?;
         self.ready = items.into();
         self.source = iterator;
         Ok(())

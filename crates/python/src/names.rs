@@ -194,4 +194,3 @@ impl Source for &str {}
 impl Source for String {}
 impl Source for &String {}
 impl Source for &Object {}
-

@@ -105,7 +105,11 @@ impl Object {
     ///
     /// # Errors
     /// As every call.
-    pub fn call<T: DeserializeOwned>(&self, args: impl Serialize, kwargs: &Locals<'_>) -> Result<T> {
+    pub fn call<T: DeserializeOwned>(
+        &self,
+        args: impl Serialize,
+        kwargs: &Locals<'_>,
+    ) -> Result<T> {
         self.request("call", args, Some(kwargs))?.wait()
     }
 
@@ -278,7 +282,8 @@ impl<'de> Deserialize<'de> for Object {
             return Err(D::Error::custom("it is a function of this program: ask for a `Callback`"));
         }
         CURRENT.with_borrow_mut(|current| {
-            let current = current.as_mut().ok_or_else(|| D::Error::custom("an object of nowhere"))?;
+            let current =
+                current.as_mut().ok_or_else(|| D::Error::custom("an object of nowhere"))?;
             let at = current.left.iter().position(|left| *left == number);
             let at = at.ok_or_else(|| D::Error::custom("an object that was not sent"))?;
             current.left.swap_remove(at);

@@ -78,7 +78,12 @@ impl Object {
     ///
     /// # Errors
     /// As every call.
-    pub fn del_slice(&self, start: Option<i64>, stop: Option<i64>, step: Option<i64>) -> Result<()> {
+    pub fn del_slice(
+        &self,
+        start: Option<i64>,
+        stop: Option<i64>,
+        step: Option<i64>,
+    ) -> Result<()> {
         self.op("delslice", (start, stop, step))
     }
 

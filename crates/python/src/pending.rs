@@ -72,7 +72,9 @@ impl<T: DeserializeOwned> Future for Pending<T> {
             None => Poll::Pending,
             Some(frame) => {
                 self.id = 0;
-                Poll::Ready(frame.and_then(|frame| request::read(&self.session, &self.options, frame)))
+                Poll::Ready(
+                    frame.and_then(|frame| request::read(&self.session, &self.options, frame)),
+                )
             }
         }
     }

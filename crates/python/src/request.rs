@@ -42,11 +42,7 @@ pub(crate) fn head(root: u32, path: &[String], op: &str) -> Encoded {
 }
 
 /// Positional arguments: a tuple; `()` is one without items.
-pub(crate) fn args(
-    call: &mut Encoded,
-    args: &(impl Serialize + ?Sized),
-    owner: u64,
-) -> Result<()> {
+pub(crate) fn args(call: &mut Encoded, args: &(impl Serialize + ?Sized), owner: u64) -> Result<()> {
     let before = call.bytes.len();
     call.value(args, owner)?;
     if call.bytes[before..] == *b"N" {
@@ -62,7 +58,9 @@ pub(crate) fn names_of(path: &str) -> Result<Vec<String>> {
     match names.iter().any(String::is_empty) {
         true => Err(Error::Python(Box::new(PyErr {
             kind: "AttributeError".into(),
-            mro: ["AttributeError", "Exception", "BaseException", "object"].map(String::from).into(),
+            mro: ["AttributeError", "Exception", "BaseException", "object"]
+                .map(String::from)
+                .into(),
             args: Vec::new(),
             message: format!("{path:?} has no name between two dots"),
             traceback: String::new(),

@@ -100,7 +100,8 @@ impl Start {
         let mut command = Command::new(program);
         command.args(arguments());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(|error| Error::io(format!("run {program:?}"), error))?;
+        let mut child =
+            command.spawn().map_err(|error| Error::io(format!("run {program:?}"), error))?;
         let (Some(sink), Some(source)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(Error::Start { why: "it has no pipes".into(), hint: None });
         };
@@ -259,9 +260,11 @@ impl Greeting {
                 fds.push(PollFd::new(sink, PollFlags::OUT));
             }
             fds.extend(errors.as_ref().map(|errors| readable(errors.as_fd())));
-            wait(&mut fds, Some(left)).map_err(|error| Stopped::Other(Error::io("wait for Python", error)))?;
+            wait(&mut fds, Some(left))
+                .map_err(|error| Stopped::Other(Error::io("wait for Python", error)))?;
             let is_ready = |fd: i32, fds: &[PollFd<'_>]| {
-                fds.iter().any(|ready| ready.as_fd().as_raw_fd() == fd && !ready.revents().is_empty())
+                fds.iter()
+                    .any(|ready| ready.as_fd().as_raw_fd() == fd && !ready.revents().is_empty())
             };
             let ready = [Some(source), errors.as_ref()]
                 .map(|fd| fd.is_some_and(|fd| is_ready(fd.as_raw_fd(), &fds)));
@@ -324,7 +327,9 @@ impl Greeting {
         if header.flags != VERSION {
             let theirs = header.flags;
             return Err(Error::Start {
-                why: format!("it speaks version {theirs} of the protocol, and this program {VERSION}"),
+                why: format!(
+                    "it speaks version {theirs} of the protocol, and this program {VERSION}"
+                ),
                 hint: Some("let both be of the same release".into()),
             });
         }

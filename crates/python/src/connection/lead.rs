@@ -1,0 +1,278 @@
+//! Who reads, and what becomes of a frame.
+
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::{Connection, GRACE, LULL, Leader, State, lock};
+use crate::channel::{Frame, readable, wait};
+use crate::frame::{Header, kind};
+use crate::marshal::Decoder;
+use crate::Error;
+
+impl Connection {
+    /// Reads and hands out frames until `done`, a kick, or the time is over. Only for the leader.
+    pub(super) fn lead(
+        self: &Arc<Self>,
+        timeout: Option<Duration>,
+        mut done: impl FnMut(&mut State) -> bool,
+    ) {
+        let mut incoming = lock(&self.incoming);
+        let mut fds = [readable(self.source.as_fd()), readable(self.kick.as_fd())];
+        if let Err(error) = wait(&mut fds, timeout) {
+            return self.end(Error::io("wait for Python", error));
+        }
+        if !fds[1].revents().is_empty() {
+            self.unkick();
+        }
+        if fds[0].revents().is_empty() {
+            return;
+        }
+        loop {
+            let more = match incoming.fill(&self.source) {
+                Ok(more) => more,
+                Err(error) => return self.end(Error::io("read from Python", error)),
+            };
+            loop {
+                match incoming.next() {
+                    Ok(Some(frame)) => self.dispatch(frame),
+                    Ok(None) => break,
+                    Err(error) => return self.end(error),
+                }
+            }
+            if !more {
+                let how = self.how_it_ended();
+                return self.end(Error::Closed { how });
+            }
+            if done(&mut lock(&self.state)) {
+                return;
+            }
+            let mut fds = [readable(self.source.as_fd()), readable(self.kick.as_fd())];
+            if wait(&mut fds, Some(Duration::ZERO)).is_err() || fds[0].revents().is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// The next in line may lead.
+    pub(super) fn step_down(&self) {
+        let mut state = lock(&self.state);
+        state.leader = Leader::None;
+        self.pass_on(&mut state);
+    }
+
+    /// Wakes who may lead now. Whoever leaves without having led says it on.
+    pub(super) fn pass_on(&self, state: &mut State) {
+        if state.leader != Leader::None {
+            return;
+        }
+        if state.writer_waits {
+            self.kick();
+        }
+        if let Some((_, thread)) = state.sleepers.last() {
+            thread.unpark();
+        }
+        if state.idle_sleeps
+            && let Some(idle) = &state.idle
+        {
+            idle.unpark();
+            state.idle_sleeps = false;
+        }
+    }
+
+    /// Gives a frame to whom it is for.
+    pub(super) fn dispatch(self: &Arc<Self>, frame: Frame) {
+        let Header { kind, id, within, flags, .. } = frame.header;
+        match kind {
+            kind::REPLY | kind::ERROR => {
+                let mut state = lock(&self.state);
+                state.in_flight = state.in_flight.saturating_sub(1);
+                let known = state.calls.get_mut(&id).filter(|slot| slot.reply.is_none());
+                let lost = match known {
+                    Some(slot) if !slot.abandoned => {
+                        slot.reply = Some(frame);
+                        if let Some(waker) = slot.waker.take() {
+                            state.futures -= 1;
+                            waker.wake();
+                        }
+                        None
+                    }
+                    known => {
+                        if known.is_some() {
+                            state.calls.remove(&id);
+                        }
+                        Some(frame)
+                    }
+                };
+                for (wanted, thread) in &state.sleepers {
+                    if wanted.is_none_or(|wanted| wanted == id) {
+                        thread.unpark();
+                    }
+                }
+                drop(state);
+                if let Some(frame) = lost {
+                    self.release(&frame);
+                }
+            }
+            kind::CALLBACK => {
+                let mut state = lock(&self.state);
+                match state.calls.get_mut(&within) {
+                    Some(slot) if slot.attended && !slot.abandoned => {
+                        slot.inbox.push_back(frame);
+                        if let Some((_, thread)) =
+                            state.sleepers.iter().find(|(wanted, _)| *wanted == Some(within))
+                        {
+                            thread.unpark();
+                        }
+                    }
+                    _ => {
+                        drop(state);
+                        self.run_apart(frame);
+                    }
+                }
+            }
+            kind::DROP => self.callbacks_gone(&frame),
+            kind::OUTPUT => lock(&self.output).write(flags, &frame.payload),
+            kind::LOG => {
+                let mut decoder = Decoder::new(&frame.payload, &self.limits);
+                let text = decoder.tuple().and_then(|_| decoder.str());
+                tracing::debug!(target: "thither_python::remote", text = text.unwrap_or_default());
+            }
+            other => self.end(Error::protocol(format!("a frame of the kind {other}"))),
+        }
+    }
+
+    /// Leads while nobody else does.
+    pub(super) fn idle(self: Arc<Self>) {
+        let mut seen = u64::MAX;
+        let mut last_chance = None;
+        let mut drop_at = None;
+        loop {
+            let mut state = lock(&self.state);
+            if state.ended.is_some() {
+                break;
+            }
+            let now = Instant::now();
+            match last_chance {
+                None if state.closing => {
+                    drop(state);
+                    last_chance = Some(now + GRACE);
+                    lock(&self.outgoing).sink = None;
+                    continue;
+                }
+                Some(last_chance) if last_chance <= now => {
+                    drop(state);
+                    self.end(Error::Closed { how: "it was closed".into() });
+                    continue;
+                }
+                _ => {}
+            }
+            match state.dropped.is_empty() {
+                true => drop_at = None,
+                false => drop_at = drop_at.or_else(|| Some(now + self.gc?)),
+            }
+            let lull = state.terms == seen || state.futures > 0 || state.closing;
+            seen = state.terms;
+            let alarm = [last_chance, drop_at].into_iter().flatten().min();
+            let alarm = alarm.map(|alarm| alarm.saturating_duration_since(now));
+            match state.leader {
+                Leader::None if lull && state.sleepers.is_empty() => {
+                    state.leader = Leader::Idle;
+                    drop(state);
+                    if drop_at.is_some_and(|drop_at| drop_at <= now) {
+                        self.send_dropped();
+                    } else {
+                        self.lead(alarm, |_| false);
+                    }
+                    self.step_down();
+                }
+                Leader::Caller if lull => {
+                    state.idle_sleeps = true;
+                    drop(state);
+                    match last_chance {
+                        Some(_) => thread::park_timeout(alarm.unwrap_or(GRACE)),
+                        None => thread::park(),
+                    }
+                }
+                _ => {
+                    drop(state);
+                    thread::park_timeout(LULL);
+                }
+            }
+        }
+        self.finish();
+    }
+
+    pub(super) fn send_dropped(self: &Arc<Self>) {
+        let frame = self.take_dropped();
+        let outgoing = lock(&self.outgoing);
+        if !frame.is_empty()
+            && let Err(error) = self.write(&outgoing, &[&frame])
+        {
+            tracing::debug!(%error, "let go of objects");
+        }
+    }
+
+    /// Nothing more will come.
+    pub(super) fn end(&self, error: Error) {
+        let mut state = lock(&self.state);
+        if state.ended.is_none() {
+            tracing::debug!(%error, "end");
+            state.ended = Some(error);
+        }
+        for slot in state.calls.values_mut() {
+            if let Some(waker) = slot.waker.take() {
+                waker.wake();
+            }
+        }
+        state.futures = 0;
+        self.kick();
+        for (_, thread) in &state.sleepers {
+            thread.unpark();
+        }
+        if let Some(idle) = &state.idle {
+            idle.unpark();
+        }
+    }
+
+    /// How the interpreter ended, if that can be known soon.
+    pub(super) fn how_it_ended(&self) -> String {
+        if lock(&self.state).closing {
+            return "it was closed".into();
+        }
+        let mut host = lock(&self.host);
+        let ended = host.as_mut().and_then(|host| host.ended(Duration::from_secs(1)));
+        ended.unwrap_or_else(|| "the other side has closed it".into())
+    }
+
+    /// What is left is put away: the idle thread's last act.
+    pub(super) fn finish(&self) {
+        lock(&self.outgoing).sink = None;
+        let host = lock(&self.host).take();
+        if let Some(mut host) = host {
+            host.finish();
+        }
+        self.forget_callbacks();
+        let (finished, changed) = &self.finished;
+        *lock(finished) = true;
+        changed.notify_all();
+    }
+
+    pub(super) fn kick(&self) {
+        // It fails when it is full, and then it is readable.
+        let _ = rustix::io::write(&self.kick, &1_u64.to_ne_bytes());
+    }
+
+    pub(super) fn unkick(&self) {
+        let _ = rustix::io::read(&self.kick, &mut [0; 8]);
+    }
+
+    /// Every waiting thread looks again.
+    pub(crate) fn rouse(&self) {
+        for (_, thread) in &lock(&self.state).sleepers {
+            thread.unpark();
+        }
+        self.kick();
+    }
+}
