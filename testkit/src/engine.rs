@@ -59,6 +59,8 @@ pub struct Setup {
     /// A network namespace of its own, with a bridge, so that containers have a network and publish ports there:
     /// see [`Engine::enter_network`].
     pub bridge: bool,
+    /// Where its folder is made, if not in the folder for temporary files.
+    pub parent: Option<&'static Path>,
 }
 
 /// How an engine is reached by TLS.
@@ -369,7 +371,10 @@ fn settings() -> Result<tempfile::TempDir, String> {
 /// Starts dockerd, and waits until it answers.
 fn dockerd(setup: Setup, driver: &str) -> Result<(Keeper, Option<Tls>), String> {
     let program = find_program("dockerd")?;
-    let folder = Folder::new()?;
+    let folder = match setup.parent {
+        Some(parent) => Folder::below(parent)?,
+        None => Folder::new()?,
+    };
     let path = folder.path().to_path_buf();
     // The system's own settings must not count.
     fs::write(path.join("daemon.json"), "{}").map_err(|error| format!("{path:?}: {error}"))?;

@@ -42,8 +42,9 @@ usage: cargo xtask COMMAND
       Run the fuzz targets, N seconds each (60). A crash fails and leaves its input under fuzz/artifacts.
   bench [--runs N] [--check] [NAME...]
       Measure the release binary side by side with its peers, N runs each (60): chroot-root, chroot-user,
-      call, local, memory, docker-exec, docker-stdout, docker-terminal, docker-memory, docker-cp. --check fails
-      when a target is missed or its peer did not run.
+      call, local, memory, docker-exec, docker-stdout, docker-terminal, docker-memory, docker-cp, python-connect,
+      python-calls, python-bytes, python-lists, python-iterate, python-many, python-memory. --check fails when a
+      target is missed or its peer did not run.
 ";
 
 fn main() -> ExitCode {

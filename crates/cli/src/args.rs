@@ -79,6 +79,24 @@ Examples:
   thither run --ro-bind .:/src --tmpfs /tmp chroot:/srv/debian make -C /src O=/tmp/out
   tar c . | thither run chroot:/srv/debian -- tar x -C /tmp")]
     Run(Deferred<Run>),
+    /// Run Python there: its prompt, code, a module, or a script of this machine
+    ///
+    /// With nothing to run it is Python's prompt, or what standard input says if that is no terminal. Traceback, exit code,
+    /// standard input and ^C are Python's own; there is a terminal over there if standard input, output and error are one here.
+    ///
+    /// A script is sent along in the arguments of the interpreter, and nothing is written over there. So others over there can
+    /// see it in the list of processes, modules beside it are not found, and it is 768 KiB long at most.
+    #[command(
+        override_usage = "thither python [OPTIONS] <PLACE> [-c <CODE> | -m <MODULE> | <SCRIPT> | -] [ARG]...",
+        after_help = "\
+Examples:
+  thither python docker:web
+  thither python docker:web -c 'import os; print(os.uname())'
+  thither python chroot:/srv/debian -m venv /srv/app
+  thither python --python /opt/python/bin/python3.13 docker:web check.py --all
+  echo 'print(1 + 1)' | thither python image:python"
+    )]
+    Python(Deferred<Python>),
     /// Have the terminal of a container's main process, which is started if it does not run
     ///
     /// Without a terminal on either side, its input and output are joined to ours. Its exit code is ours.
@@ -178,6 +196,28 @@ pub(crate) struct Run {
     /// The command and its arguments
     #[arg(trailing_var_arg = true, value_hint = ValueHint::CommandWithArguments)]
     pub(crate) command: Vec<OsString>,
+}
+
+/// `thither python`.
+#[derive(Args)]
+pub(crate) struct Python {
+    /// The interpreter over there, a path or a name [default: python3, else python]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) python: Option<OsString>,
+    /// Leave standard input alone: it reads /dev/null
+    #[arg(short, long)]
+    pub(crate) no_stdin: bool,
+    /// Run this code; whatever stands after it goes to it untouched
+    #[arg(short, value_names = ["CODE", "ARG"], num_args = 1.., allow_hyphen_values = true)]
+    pub(crate) code: Vec<OsString>,
+    /// Run this module of the interpreter over there; whatever stands after it goes to it untouched
+    #[arg(short, value_names = ["MODULE", "ARG"], num_args = 1.., allow_hyphen_values = true)]
+    pub(crate) module: Vec<OsString>,
+    #[command(flatten)]
+    pub(crate) there: There,
+    /// The script, a file of this machine, or `-` for standard input; and its arguments
+    #[arg(trailing_var_arg = true, value_hint = ValueHint::FilePath)]
+    pub(crate) script: Vec<OsString>,
 }
 
 /// `thither attach`.

@@ -2,6 +2,7 @@
 
 mod args;
 mod run;
+mod python;
 mod container;
 mod list;
 mod cp;
@@ -34,6 +35,7 @@ fn act() -> Result<u8, report::Failure> {
     match args.verb {
         args::Verb::Shell(verb) => run::shell(verb.0),
         args::Verb::Run(verb) => run::run(verb.0),
+        args::Verb::Python(verb) => python::python(verb.0),
         args::Verb::Attach(verb) => container::attach(&verb.0),
         args::Verb::List(verb) => list::list(&verb.0),
         args::Verb::Cp(verb) => cp::cp(verb.0),

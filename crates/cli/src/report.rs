@@ -23,17 +23,27 @@ pub(crate) enum Failure {
     /// Our standard output cannot be written.
     Output(io::Error),
     /// Anything else.
-    Other { text: String, hint: Option<String> },
+    Other { text: String, hint: Option<String>, code: u8 },
 }
 
 impl Failure {
     pub(crate) fn new(text: impl Into<String>) -> Failure {
-        Failure::Other { text: text.into(), hint: None }
+        Failure::Other { text: text.into(), hint: None, code: FAILED }
     }
 
     pub(crate) fn hint(self, hint: impl Into<String>) -> Failure {
         match self {
-            Failure::Other { text, .. } => Failure::Other { text, hint: Some(hint.into()) },
+            Failure::Other { text, code, .. } => {
+                Failure::Other { text, hint: Some(hint.into()), code }
+            }
+            other => other,
+        }
+    }
+
+    /// The same with another exit code than [`FAILED`].
+    pub(crate) fn code(self, code: u8) -> Failure {
+        match self {
+            Failure::Other { text, hint, .. } => Failure::Other { text, hint, code },
             other => other,
         }
     }
@@ -61,7 +71,10 @@ impl Failure {
             Failure::Output(error) => {
                 complain(&format!("cannot write to standard output: {}", cause(&error)), None);
             }
-            Failure::Other { text, hint } => complain(&text, hint.as_deref()),
+            Failure::Other { text, hint, code } => {
+                complain(&text, hint.as_deref());
+                return code;
+            }
         }
         FAILED
     }

@@ -48,28 +48,58 @@ pub(crate) fn run(Run { tty, no_stdin, there, command }: Run) -> Result<u8, Fail
     join(&there, command)
 }
 
-fn join(there: &There, mut command: Command) -> Result<u8, Failure> {
-    for variable in &there.env {
-        let (name, value) = environment_variable(variable)?;
-        command = command.env(name, value);
+fn join(there: &There, command: Command) -> Result<u8, Failure> {
+    Joint::new(there, command)?.run()
+}
+
+/// A command, the place that it is for, and how we are joined to it there.
+pub(crate) struct Joint {
+    pub(crate) command: Command,
+    place: Box<dyn Place>,
+    address: Address,
+    options: Interact,
+}
+
+impl Joint {
+    /// Connects, and brings the image here that the place needs.
+    pub(crate) fn new(there: &There, mut command: Command) -> Result<Joint, Failure> {
+        for variable in &there.env {
+            let (name, value) = environment_variable(variable)?;
+            command = command.env(name, value);
+        }
+        if let Some(dir) = &there.dir {
+            command = command.dir(dir);
+        }
+        if let Some(user) = &there.user {
+            let text = user.to_str().ok_or_else(|| {
+                Failure::new(format!("bad `--user`: {} is not UTF-8", quoted(user)))
+            })?;
+            command = command.user(text);
+        }
+        let (place, address) = place(there)?;
+        let detach_keys = address.detach_keys()?;
+        container::bring_image(&address)?;
+        Ok(Joint {
+            command,
+            place,
+            address,
+            options: Interact { detach_keys, ..Interact::default() },
+        })
     }
-    if let Some(dir) = &there.dir {
-        command = command.dir(dir);
+
+    /// Runs it to its end; the exit code.
+    pub(crate) fn run(&self) -> Result<u8, Failure> {
+        let address = self.address();
+        tracing::debug!(place = %address, program = %quoted(self.command.name()), "start");
+        let ending = interact(self.place.as_ref(), &self.command, &self.options)?;
+        tracing::debug!(?ending, "end");
+        Ok(exit_code(ending, &address.to_string()))
     }
-    if let Some(user) = &there.user {
-        let text = user
-            .to_str()
-            .ok_or_else(|| Failure::new(format!("bad `--user`: {} is not UTF-8", quoted(user))))?;
-        command = command.user(text);
+
+    /// The place's address for messages.
+    pub(crate) fn address(&self) -> Address {
+        self.address.without_options()
     }
-    let (place, address) = place(there)?;
-    tracing::debug!(place = %address.without_options(), program = %quoted(command.name()), "start");
-    container::bring_image(&address)?;
-    let options = Interact { detach_keys: address.detach_keys()?, ..Interact::default() };
-    let ending = interact(place.as_ref(), &command, &options)?;
-    let address = address.without_options();
-    tracing::debug!(?ending, "end");
-    Ok(exit_code(ending, &address.to_string()))
 }
 
 /// The code that an ending at a place exits with, and a word about it where the code says too little.

@@ -158,6 +158,7 @@ fn help() {
     expect_file!["help/thither.txt"].assert_eq(&help(&["--help"]));
     expect_file!["help/shell.txt"].assert_eq(&help(&["shell", "--help"]));
     expect_file!["help/run.txt"].assert_eq(&help(&["run", "--help"]));
+    expect_file!["help/python.txt"].assert_eq(&help(&["python", "--help"]));
     expect_file!["help/cp.txt"].assert_eq(&help(&["cp", "--help"]));
     expect_file!["help/generate.txt"].assert_eq(&help(&["generate", "--help"]));
     assert_eq!(help(&["help", "run"]), help(&["run", "--help"]));
@@ -269,6 +270,13 @@ fn generated() {
         .SS "A CONTAINER"
         .SS EXAMPLES
         .SH "THITHER RUN"
+        .SS DESCRIPTION
+        .SS OPTIONS
+        .SS "ANOTHER ROOT"
+        .SS "A FRESH CONTAINER"
+        .SS "A CONTAINER"
+        .SS EXAMPLES
+        .SH "THITHER PYTHON"
         .SS DESCRIPTION
         .SS OPTIONS
         .SS "ANOTHER ROOT"

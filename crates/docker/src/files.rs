@@ -98,7 +98,7 @@ impl Container {
         let call = Call::put(self.path("/archive"))
             .query("path", base.as_os_str().as_bytes())
             .query("noOverwriteDirNonDir", "1");
-        let mut tar = archive.renamed(called).into_tar();
+        let mut tar = archive.renamed(called).into_tar().whole_seconds();
         let sent = self.engine().upload(&call, &mut tar);
         let target = sent.is_ok().then(|| base.join(&name));
         if let Some(staged) = &staged {

@@ -3,7 +3,7 @@ use std::time::Instant;
 use thither_python::{Python, locals};
 fn main() {
     let t = Instant::now();
-    let py = Python::local("python3").unwrap();
+    let py = Python::local(&std::env::args().nth(1).unwrap_or("python3".into())).unwrap();
     let os = py.import("os").unwrap();
     let pid = os.getattr("getpid").unwrap();
     let _: u32 = pid.call0().unwrap();

@@ -27,12 +27,15 @@ HEADER = Struct('<IBBHII')  # length of the payload, kind, flags, thread, id, wi
 CALL, REPLY, ERROR, CALLBACK, RETURN, RAISE, CANCEL, DROP, OUTPUT, LOG, HELLO = range(11)
 # What a call wants of its result, in its flags.
 VALUE, OBJECT, OPTION, NOTHING = range(4)
+APART = 4  # beside it: the call may wait for long and is of no thread of the client's
 # Kinds of references.
 OF_AGENT, OF_CLIENT, RAW = range(3)
 LARGE = 65536
+MORE, WANT = 0x80, 0x7F  # flags of a call: more calls follow at once; what it wants
+MOST_REPLIES = 256  # gathered
 CHUNK = 60000  # of output: a frame that a pipe takes whole
 DEPTH = 190
-TICK = 0.005
+TICK = 0.01
 GRACE = 0.5
 SIGINT = 2
 FORMAT = 2  # of marshal: no back references, so what it writes is a tree
@@ -41,19 +44,22 @@ dumps, loads = marshal.dumps, marshal.loads
 pack, unpack = HEADER.pack, HEADER.unpack
 NONE = dumps((None, ()), FORMAT)
 ATOMS = {type(None), bool, int, float, complex, str, bytes, type(Ellipsis)}
-HIDDEN = '<thither>'
+HIDDEN = (lambda: 0).__code__.co_filename  # of this file: '<thither>' if a client has sent it
 BUILTINS = builtins.__dict__
+SMALL = {type(None), bool, int, float}
 LARGE_TYPES = {bytes, bytearray, memoryview}
 NO_FORK_HOOK = not hasattr(os, 'register_at_fork')
 GLOBALS = globals()
 SECOND = GLOBALS.get('SECOND')
+THIRD = None
 
 
 def needed(name):
     """Something of the second part of this file, which is compiled when it is first needed: it takes as long as the first."""
-    global SECOND
+    global SECOND, THIRD
     source, SECOND = SECOND, None
     if source is not None:
+        source, _, THIRD = source.partition(b'\n# --- The third part')
         exec(compile(source, HIDDEN, 'exec', 0, True), GLOBALS)
     return GLOBALS[name]
 
@@ -231,6 +237,15 @@ class Callback:
         return '<function %d of the client>' % self.number
 
 
+class Failed:
+    """What was raised instead of a result."""
+
+    __slots__ = ('payload',)
+
+    def __init__(self, payload):
+        self.payload = payload
+
+
 class Thread:
     """Where frames for one thread of ours wait: new calls, and what belongs to a callback that it waits for.
 
@@ -314,10 +329,14 @@ class Agent:
         self.busy = False
         self.idle = False
         self.closing = False
+        self.replies = deque()
         self.interrupted = False
         self.main = Thread(0, get_ident())
         self.spawning = allocate_lock()
         self.workers = {}
+        self.apart = []
+        self.spare = []
+        self.held = ()
         self.by_ident = {self.main.ident: self.main}
         self.waiting = {}
         self.callbacks = {}
@@ -348,7 +367,9 @@ class Agent:
         return data
 
     def read_frame(self):
-        length, kind, flags, tag, number, within = unpack(self.read(16))
+        return self.read_rest(*unpack(self.read(16)))
+
+    def read_rest(self, length, kind, flags, tag, number, within):
         if not length:
             return kind, flags, tag, number, within, ()
         parts = loads(self.read(length))
@@ -365,6 +386,9 @@ class Agent:
         parts = (header + payload,) if len(payload) < LARGE else (header, payload)
         if raw is not None:
             parts += (raw,)
+        self.send_all(parts)
+
+    def send_all(self, parts):
         with self.sending:
             if self.writing:
                 # A destructor has interrupted the writing of a frame, and writes.
@@ -432,6 +456,8 @@ class Agent:
             if thread is not self.main:
                 if not thread.lock.acquire(True, -1 if inner else 1) and not frames:
                     return None
+                if self.closing and not frames:
+                    raise Closed
             elif self.reading.acquire(False):
                 try:
                     frame = self.read_frame()
@@ -440,11 +466,19 @@ class Agent:
                 frame = self.route(frame, inner)
                 if frame is not None:
                     return frame
+                if self.replies:
+                    # What follows was for somebody else.
+                    self.send_replies()
             else:
+                # Whoever reads gives it up when it sees this, and wakes us; unless it has just done so.
                 self.idle = True
-                if not frames:
+                if self.reading.acquire(False):
+                    self.reading.release()
+                elif not frames:
                     thread.lock.acquire()
                 self.idle = False
+                if self.closing and not frames:
+                    raise Closed
             if inner:
                 self.check_interrupt()
 
@@ -454,6 +488,9 @@ class Agent:
         mine = inner is not None
         main = self.main
         if kind == CALL:
+            if flags & APART:
+                self.give_apart(frame)
+                return None
             thread = self.waiting.get(within) if within else self.workers.get(tag)
             if within and thread is not None:
                 if mine and inner and thread is main:
@@ -465,7 +502,7 @@ class Agent:
             elif mine and not inner:
                 return frame
             else:
-                main.frames.append(frame)
+                main.frames.append((kind, flags & WANT, tag, number, within, parts))
                 main.wake()
         elif kind == RETURN or kind == RAISE:
             thread = self.waiting.get(number)
@@ -486,6 +523,11 @@ class Agent:
         try:
             while True:
                 sleep(TICK)
+                if self.closing:
+                    return
+                if self.replies and self.busy:
+                    # One of many calls takes its time.
+                    self.send_replies()
                 if self.started != seen:
                     seen = self.started
                 elif not self.busy:
@@ -501,6 +543,8 @@ class Agent:
                                 break
                     finally:
                         self.reading.release()
+                        if self.idle:
+                            self.main.wake()
         except Closed:
             self.close()
 
@@ -520,11 +564,71 @@ class Agent:
 
     def run(self):
         """Serves until the client is gone."""
-        thread = self.main
         start_new_thread(self.watch, ())
+        thread = self.main
+        frames, calls, replies, objects = thread.frames, thread.calls, self.replies, self.objects
+        acquire, release, read = self.reading.acquire, self.reading.release, self.reader.read
         try:
             while True:
-                frame = self.next(thread, False)
+                if frames or not acquire(False):
+                    frame = self.next(thread, False)
+                else:
+                    # What most calls are, without a detour: what is done here is done by `next`, `route` and `execute`, too.
+                    try:
+                        header = read(16)
+                        if header is None or len(header) < 16:
+                            header = self.read_slowly(header, 16)
+                        length, kind, flags, tag, number, within = unpack(header)
+                        if kind != CALL or within or length >= LARGE or self.workers or self.logs:
+                            frame = self.read_rest(length, kind, flags, tag, number, within)
+                            length = 0
+                        else:
+                            data = read(length)
+                            if data is None or len(data) < length:
+                                data = self.read_slowly(data, length)
+                            parts = loads(data)
+                            if parts[5]:
+                                parts = self.resolved(parts)
+                            o, path, op, args, kwargs, refs = parts
+                            o = objects[o][0] if o else None
+                    finally:
+                        release()
+                    if length:
+                        if flags & WANT == VALUE:
+                            self.started += 1
+                            self.busy = True
+                            if self.is_parked:
+                                self.unpark()
+                            thread.tag = tag
+                            self.interrupted = False
+                            calls.append(number)
+                            try:
+                                o = perform(self.namespace, o, path, op, args, kwargs)
+                                if type(o) in SMALL or type(o) is str and len(o) < LARGE:
+                                    data = dumps((o, ()), FORMAT)
+                                    kind = REPLY
+                            except BaseException as error:
+                                kind = ERROR
+                                data = self.failure(error)
+                            calls.pop()
+                            if kind == CALL:
+                                # Done, but not so easily said.
+                                self.answer(o, op, flags, number, thread)
+                            elif flags >= MORE and len(replies) < MOST_REPLIES and not self.is_child and not NO_FORK_HOOK:
+                                replies.append(pack(len(data), kind, 0, 0, number, 0) + data)
+                            else:
+                                self.finish(kind, data, None, flags, number, thread)
+                            self.busy = False
+                            # Not to be kept until the next call.
+                            o = args = kwargs = parts = None
+                            continue
+                        frame = kind, flags, tag, number, within, (o, path, op, args, kwargs, refs)
+                        o = args = kwargs = parts = None
+                    frame = self.route(frame, False)
+                    if frame is None:
+                        if replies:
+                            self.send_replies()
+                        continue
                 self.started += 1
                 self.busy = True
                 if self.is_parked:
@@ -537,16 +641,38 @@ class Agent:
             self.busy = False
 
     def execute(self, frame, thread):
-        kind, want, tag, number, within, (root, path, op, args, kwargs, refs) = frame
-        raw = None
-        kind = REPLY
+        kind, flags, tag, number, within, (root, path, op, args, kwargs, refs) = frame
         thread.tag = tag
+        if not thread.calls:
+            self.interrupted = False
         thread.calls.append(number)
         try:
             if self.logs:
-                self.log('call %s of %s' % (op, '.'.join(path)))
-            result = perform(self, thread, root, path, op, args, kwargs)
-            if op == 'take':
+                self.log('%s of %s' % (op, path if type(path) is str else '.'.join(path)))
+            thread.user = True
+            result = perform(self.namespace, root, path, op, args, kwargs)
+            thread.user = False
+        except BaseException as error:
+            thread.user = False
+            result = Failed(self.failure(error))
+        thread.calls.pop()
+        self.answer(result, op, flags, number, thread)
+
+    def failure(self, error):
+        if self.closing or type(error) is Closed:
+            raise Closed from None
+        return self.failed(error)
+
+    def answer(self, result, op, flags, number, thread):
+        """Says what a call has given, as the caller wants it."""
+        want = flags & WANT
+        raw = None
+        kind = REPLY
+        try:
+            if type(result) is Failed:
+                kind = ERROR
+                payload = result.payload
+            elif op == 'take':
                 payload = self.batch(result, want)
             elif want == NOTHING or want == OPTION and result is None:
                 payload = NONE
@@ -564,19 +690,40 @@ class Agent:
             else:
                 payload = dumps((StopIteration, (self.reference(result),)), FORMAT)
         except BaseException as error:
-            if self.closing or type(error) is Closed:
-                raise Closed from None
             kind = ERROR
-            payload = self.failed(error)
-        finally:
-            thread.calls.pop()
-            # Not to be kept until the next call.
-            frame = root = args = kwargs = result = None
+            payload = self.failure(error)
+        self.finish(kind, payload, raw, flags, number, thread)
+
+    def finish(self, kind, payload, raw, flags, number, thread):
+        """Sends a reply, or keeps it for those that follow."""
         if self.is_child or NO_FORK_HOOK and os.getpid() != self.pid:
             self.leave_child(kind, payload)
-        if self.streams:
+        if thread is self.main and (flags >= MORE or self.replies):
+            if raw is None and len(payload) < LARGE:
+                self.replies.append(pack(len(payload), kind, 0, 0, number, 0) + payload)
+                if flags >= MORE and len(self.replies) < MOST_REPLIES:
+                    return
+            self.send_replies()
+            if raw is None and len(payload) < LARGE:
+                return
+        elif self.streams:
             self.flush()
         self.send(kind, 0, 0, number, 0, payload, raw)
+        if self.gone:
+            self.send_gone()
+
+    def send_replies(self):
+        """Sends replies that were gathered while more calls were known to follow."""
+        if self.streams:
+            self.flush()
+        replies = []
+        try:
+            while True:
+                replies.append(self.replies.popleft())
+        except IndexError:
+            pass
+        if replies:
+            self.send_all((b''.join(replies),))
         if self.gone:
             self.send_gone()
 
@@ -655,23 +802,22 @@ class Agent:
 
     # --- Forks
 
-def perform(agent, thread, o, path, op, args, kwargs):
+def perform(namespace, o, path, op, args, kwargs):
     """Does what was asked for; here, and in what this calls, an interrupt is raised."""
-    thread.user = True
-    try:
-        if o is None:
-            o = find(path, agent.namespace)
-        else:
-            for name in path:
-                try:
-                    o = getattr(o, name)
-                except AttributeError:
-                    o = attribute(o, name)
-        if op == 'call':
-            return o(*args, **kwargs) if kwargs else o(*args)
-        return OPS[op](o, *args)
-    finally:
-        thread.user = False
+    if type(path) is str:
+        # One attribute, as most calls of a method.
+        try:
+            o = getattr(o, path)
+        except AttributeError:
+            o = attribute(o, path)
+    elif o is None:
+        o = find(path, namespace)
+    else:
+        for name in path:
+            o = attribute(o, name)
+    if op == 'call':
+        return o(*args, **kwargs) if kwargs else o(*args)
+    return OPS[op](o, *args)
 
 
 # --- Starting -----------------------------------------------------------------------------------------------------
@@ -696,6 +842,8 @@ def main(marker, logs):
     agent.write(marker)
     agent.greet()
     agent.run()
+    if agent.held:
+        agent.put_away()
     # Threads that go on do not keep it.
     start_new_thread(lambda: (sleep(GRACE), os._exit(0)), ())
 
@@ -784,6 +932,57 @@ class Cold:
         finally:
             self.by_ident.pop(thread.ident, None)
 
+    def give_apart(self, frame):
+        kind, flags, tag, number, within, parts = frame
+        frame = kind, flags & ~APART, tag, number, within, parts
+        with self.spawning:
+            if self.spare:
+                thread = self.spare.pop()
+            else:
+                thread = Thread(0)
+                self.apart.append(thread)
+                start_new_thread(self.work_apart, (thread,))
+            thread.frames.append(frame)
+        thread.wake()
+
+    def work_apart(self, thread):
+        """A thread for calls that may wait for long, one at a time."""
+        thread.ident = get_ident()
+        self.by_ident[thread.ident] = thread
+        try:
+            while True:
+                frame = self.next(thread, False)
+                if frame is None:
+                    with self.spawning:
+                        if thread.frames:
+                            continue
+                        self.spare.remove(thread)
+                        self.apart.remove(thread)
+                        return
+                self.execute(frame, thread)
+                with self.spawning:
+                    self.spare.append(thread)
+        except Closed:
+            pass
+        finally:
+            self.by_ident.pop(thread.ident, None)
+
+    def hold(self, thing):
+        """What is to be ended when the client is gone, if it still exists then."""
+        import weakref
+
+        with self.spawning:
+            self.held = self.held or weakref.WeakSet()
+            self.held.add(thing)
+
+    def put_away(self):
+        """The client has left this open."""
+        held = list(self.held)
+        for thing in held:
+            thing.end()
+        for thing in held:
+            thing.reap()
+
     def batch(self, result, want):
         items, it = result
         refs = []
@@ -833,6 +1032,8 @@ class Cold:
             self.numbers = number = self.numbers + 1 & 0xFFFFFFFF or 1
         self.waiting[number] = thread
         try:
+            if self.replies:
+                self.send_replies()
             if self.streams:
                 self.flush()
             self.send(CALLBACK, 0, thread.tag, number, thread.calls[-1] if thread.calls else 0, payload)
@@ -864,6 +1065,11 @@ class Cold:
         self.send(LOG, 0, 0, 0, 0, dumps((text, ()), FORMAT))
 
     def cancel(self, number):
+        """Interrupts a call, or takes it out of its queue. 0 is what runs on the main thread."""
+        if not number:
+            if self.busy:
+                self.interrupt(self.main)
+            return
         for thread in [self.main] + list(self.workers.values()):
             if number in thread.calls:
                 self.interrupt(thread)
@@ -920,10 +1126,14 @@ class Cold:
     def close(self):
         """Ends this program: what runs is interrupted, and has a moment to clean up."""
         self.closing = True
-        if not self.hello:
-            return
         if self.busy:
             self.interrupt(self.main)
+        if not self.hello:
+            for thread in [self.main] + list(self.workers.values()) + self.apart:
+                thread.wake()
+            return
+        if self.held:
+            self.put_away()
         sleep(GRACE)
         os._exit(1)
 
@@ -964,43 +1174,26 @@ class More:
         return found
 
     def modules_from(self, source_of):
-        """Modules that are not here are asked of the client: `source_of(name)` gives None or (source, file, is_package)."""
-        sys.meta_path.append(Finder(source_of))
+        """Modules that are not here are asked of the client: see `Finder`."""
+        finder = third('Finder')(self.agent, source_of)
+        self.agent.hold(finder)
+        sys.meta_path.append(finder)
 
-    def open_new(self, path, mode):
-        """A new file beside `path` to be written and then renamed: descriptor and name."""
-        folder, name = os.path.split(os.fspath(path))
-        for _ in range(100):
-            temporary = os.path.join(folder, '.' + name[:200] + '.thither-' + os.urandom(4).hex())
-            try:
-                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, 'O_BINARY', 0)
-                return os.open(temporary, flags, 0o666 if mode is None else mode), temporary
-            except FileExistsError:
-                pass
-        raise FileExistsError(17, 'no free name beside it', path)
+    def download(self, path):
+        """A file to be read, its size in bytes, mode, and time of change in nanoseconds."""
+        return third('Download')(path).described()
 
-    def write(self, descriptor, data):
-        view = memoryview(data)
-        while view:
-            view = view[os.write(descriptor, view):]
+    def upload(self, path):
+        """A file to be written."""
+        return third('Upload')(self.agent, path)
 
-    def finish(self, descriptor, temporary, path, mode):
-        """Closes and renames what was written; its data is on the disk before its name is."""
-        if mode is not None and hasattr(os, 'fchmod'):
-            os.fchmod(descriptor, mode)
-        os.fsync(descriptor)
-        os.close(descriptor)
-        os.replace(temporary, path)
+    def tunnel(self, argv):
+        """A process with its standard input and output."""
+        return third('Child')(self.agent, argv)
 
-    def discard(self, descriptor, temporary):
-        os.close(descriptor)
-        os.unlink(temporary)
-
-    def popen(self, argv):
-        """A child process with pipes, for a way onward."""
-        import subprocess
-
-        return subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+    def connect(self, address, limit):
+        """A socket, connected to a path or to (host, port) within `limit` seconds."""
+        return third('connected')(self.agent, address, limit)
 
     def input_from(self, read):
         """Standard input of this program is asked of the client: `read(n)` gives bytes, none at the end."""
@@ -1079,40 +1272,6 @@ class Uncopied:
         self.o = o
 
 
-class Finder:
-    def __init__(self, source_of):
-        self.source_of = source_of
-
-    def find_spec(self, name, path=None, target=None):
-        found = self.source_of(name)
-        if found is None:
-            return None
-        from importlib.machinery import ModuleSpec
-
-        source, file, is_package = found
-        spec = ModuleSpec(name, Loader(source, file), origin=file, is_package=is_package)
-        spec.has_location = True
-        return spec
-
-
-class Loader:
-    def __init__(self, source, file):
-        self.source = source
-        self.file = file
-
-    def create_module(self, spec):
-        return None
-
-    def exec_module(self, module):
-        remember(self.file, self.source)
-        exec(compile(self.source, self.file, 'exec', dont_inherit=True), module.__dict__)
-
-    def get_source(self, name):
-        from importlib.util import decode_source
-
-        return decode_source(self.source)
-
-
 def remember(name, source):
     """So that tracebacks show its lines."""
     import linecache
@@ -1182,9 +1341,12 @@ def plain(o, refs, agent, depth):
         items = [plain(item, refs, agent, depth) for item in (tuple if isinstance(o, tuple) else list).__iter__(o)]
         return items if isinstance(o, list) else tuple(items)
     if isinstance(o, dict):
-        return {plain(k, refs, agent, depth): plain(v, refs, agent, depth) for k, v in dict.items(o)}
-    if isinstance(o, (set, frozenset)):
-        # An object in it would have no place of its own in the order of references.
+        # An object as a key would be one with all others.
+        inner = []
+        keys = [plain(key, inner, None, depth) for key in dict.keys(o)]
+        if not inner:
+            return dict(zip(keys, [plain(value, refs, agent, depth) for value in dict.values(o)]))
+    elif isinstance(o, (set, frozenset)):
         inner = []
         items = [plain(item, inner, None, depth) for item in o]
         if not inner:
@@ -1209,65 +1371,591 @@ def plain(o, refs, agent, depth):
     return StopIteration
 
 
-def serve(address, token, namespace=None):
-    """Serves clients from within a program of yours, each on a thread of its own, for as long as it runs.
-
-    `address` is the path of a Unix socket, made with mode 0600, or (host, port) of loopback; `token` is the secret, bytes
-    of at least 16, that a client must send first. `namespace` is where its code runs; a new one for each if None.
-    """
-    import socket
-
-    if len(token) < 16:
-        raise ValueError('a token of at least 16 bytes is wanted')
-    if isinstance(address, (str, bytes)):
-        listener = socket.socket(socket.AF_UNIX)
-        mask = os.umask(0o177)
-        try:
-            listener.bind(address)
-        finally:
-            os.umask(mask)
-    else:
-        if address[0] not in ('127.0.0.1', '::1', 'localhost'):
-            raise ValueError('%s is not loopback' % address[0])
-        listener = socket.socket(socket.AF_INET6 if ':' in address[0] else socket.AF_INET)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-    with listener:
-        listener.listen(64)
-        while True:
-            client, _ = listener.accept()
-            start_new_thread(welcome, (client, token, namespace))
-
-
-def welcome(client, token, namespace):
-    from hmac import compare_digest
-
-    with client:
-        client.settimeout(10)
-        line = b''
-        try:
-            while not line.endswith(b'\n') and len(line) < 4096:
-                more = client.recv(4096 - len(line))
-                if not more:
-                    return
-                line += more
-            # Its first line: the token in hexadecimal, a space, and the marker to answer with.
-            given, marker = line.split()
-            if not compare_digest(bytes.fromhex(given.decode('ascii')), bytes(token)):
-                return
-        except (OSError, ValueError):
-            return
-        client.settimeout(None)
-        agent = Agent(client.fileno(), client.fileno(), {} if namespace is None else namespace, False)
-        try:
-            agent.write(marker)
-            agent.greet()
-            agent.run()
-        except Closed:
-            pass
+def third(name):
+    """Something of the third part."""
+    global THIRD
+    source, THIRD = THIRD, None
+    if source:
+        exec(compile(b'#' + source, HIDDEN, 'exec', 0, True), GLOBALS)
+    return GLOBALS[name]
 
 
 for kind, more in (Agent, Cold), (Session, More):
     for name, value in more.__dict__.items():
         if not name.startswith('__'):
             setattr(kind, name, value)
+
+
+# --- The third part: files, streams, modules of the client's, serving --------------------------------------------------
+
+import errno
+import stat
+from _frozen_importlib_external import SourceFileLoader
+
+
+def failure(code, path, text=None):
+    return OSError(code, text or os.strerror(code), path)
+
+
+def naming(path, do, *args):
+    """Does something of which an error is to name the path that the client knows."""
+    try:
+        return do(*args)
+    except OSError as error:
+        raise failure(error.errno, path, error.strerror) from None
+
+
+class Download:
+    """A file that the client reads."""
+
+    def __init__(self, path):
+        self.path = path
+        self.descriptor = None
+        self.turn = 0
+        # Not to wait for the other end of a fifo.
+        self.descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        kind = os.fstat(self.descriptor).st_mode
+        if stat.S_ISDIR(kind):
+            raise failure(errno.EISDIR, path)
+        if not stat.S_ISREG(kind):
+            raise failure(errno.EINVAL, path, 'Not a regular file')
+
+    def described(self):
+        info = os.fstat(self.descriptor)
+        return self, info.st_size, stat.S_IMODE(info.st_mode), info.st_mtime_ns
+
+    def read(self, turn, count):
+        """The next `count` bytes; fewer at the end. Calls that come in another order than they were made would do harm."""
+        if turn != self.turn:
+            raise RuntimeError('out of turn')
+        chunks = []
+        while count:
+            chunk = naming(self.path, os.read, self.descriptor, count)
+            if not chunk:
+                break
+            chunks.append(chunk)
+            count -= len(chunk)
+        self.turn += 1
+        return chunks[0] if len(chunks) == 1 else b''.join(chunks)
+
+    def __del__(self):
+        if self.descriptor is not None:
+            os.close(self.descriptor)
+
+
+class Upload:
+    """A file that the client writes, under a temporary name until it is whole."""
+
+    def __init__(self, agent, path):
+        self.path = path
+        self.temporary = None
+        self.pid = os.getpid()
+        if not path:
+            raise failure(errno.ENOENT, path)
+        here = path if os.path.isabs(path) else os.path.join(os.getcwd(), path)
+        self.folder, name = os.path.split(here)
+        self.target = here
+        try:
+            kind = os.stat(here).st_mode
+        except FileNotFoundError:
+            if not name:
+                raise failure(errno.EISDIR, path) from None
+        except OSError:
+            pass  # a link that leads nowhere is replaced, and creating says what else is wrong
+        else:
+            if stat.S_ISDIR(kind):
+                raise failure(errno.EISDIR, path)
+            if not stat.S_ISREG(kind):
+                raise failure(errno.EEXIST, path, 'Not a regular file, and so not replaced')
+        name = os.fsdecode(os.fsencode(name)[:200])
+        for _ in range(100):
+            temporary = os.path.join(self.folder, '.%s.thither-%s' % (name, os.urandom(4).hex()))
+            try:
+                self.descriptor = naming(path, os.open, temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                break
+            except FileExistsError:
+                pass
+        else:
+            raise failure(errno.EEXIST, path, 'No free name beside it')
+        self.temporary = temporary
+        agent.hold(self)
+
+    def write(self, data, offset):
+        view = memoryview(data)
+        while view:
+            written = naming(self.path, os.pwrite, self.descriptor, view, offset)
+            view = view[written:]
+            offset += written
+
+    def finish(self, size, mode, changed):
+        """Gives it its name. Its content is on the disk before."""
+        descriptor = self.descriptor
+        if os.fstat(descriptor).st_size != size:
+            raise failure(errno.EIO, self.path, 'Not all of it has arrived')
+        naming(self.path, os.fchmod, descriptor, mode & 0o777)
+        naming(self.path, lambda: os.utime(descriptor, ns=(os.fstat(descriptor).st_atime_ns, changed)))
+        naming(self.path, os.fsync, descriptor)
+        naming(self.path, os.replace, self.temporary, self.target)
+        self.temporary = None
+        os.close(descriptor)
+        try:
+            folder = os.open(self.folder, os.O_RDONLY)
+        except OSError:
+            return  # it may be written, and not read
+        try:
+            os.fsync(folder)
+        except OSError:
+            pass  # some file systems refuse
+        finally:
+            os.close(folder)
+
+    def end(self):
+        temporary, self.temporary = self.temporary, None
+        if temporary is not None:
+            os.close(self.descriptor)
+            try:
+                # In a forked child it is the parent's.
+                if os.getpid() == self.pid:
+                    os.unlink(temporary)
+            except OSError:
+                pass
+
+    def reap(self):
+        pass
+
+    __del__ = end
+
+
+class Half:
+    """A descriptor that the threads of one direction use; it is closed once none of them does."""
+
+    def __init__(self, descriptor):
+        os.set_blocking(descriptor, False)
+        self.descriptor = descriptor
+        self.lock = allocate_lock()
+        self.users = 0
+        self.ended = False
+
+    def __enter__(self):
+        with self.lock:
+            if self.ended:
+                raise failure(errno.EPIPE, None, 'It was closed')
+            self.users += 1
+            return self.descriptor
+
+    def __exit__(self, *_):
+        with self.lock:
+            self.users -= 1
+            self.sweep()
+
+    def end(self):
+        with self.lock:
+            self.ended = True
+            self.sweep()
+
+    def sweep(self):
+        if self.ended and not self.users and self.descriptor is not None:
+            descriptor, self.descriptor = self.descriptor, None
+            os.close(descriptor)
+
+
+class Flow:
+    """A stream that the client reads and writes."""
+
+    def __init__(self, agent, source, sink):
+        # At its end once the stream is closed: that ends the waits.
+        try:
+            self.stop, self.waker = os.pipe()
+        except OSError:
+            os.close(source)
+            os.close(sink)
+            raise
+        self.source, self.sink = Half(source), Half(sink)
+        self.lock = allocate_lock()
+        agent.hold(self)
+
+    def wait(self, descriptor, event, limit):
+        poller = select.poll()
+        poller.register(descriptor, event)
+        poller.register(self.stop, select.POLLIN)
+        ready = poller.poll(None if limit is None else max(limit * 1000, 1))
+        if not ready:
+            raise failure(errno.ETIMEDOUT, None)
+        if self.waker is None:
+            raise failure(errno.EPIPE, None, 'It was closed')
+
+    def read(self, count, limit):
+        """Some bytes, none at the end; it may take `limit` seconds."""
+        with self.source as descriptor:
+            while True:
+                try:
+                    return os.read(descriptor, count)
+                except BlockingIOError:
+                    self.wait(descriptor, select.POLLIN, limit)
+
+    def write(self, data, limit):
+        """How many bytes went within `limit` seconds: all, if there was no such limit."""
+        written = 0
+        view = memoryview(data)
+        with self.sink as descriptor:
+            while written < len(view):
+                try:
+                    written += os.write(descriptor, view[written:])
+                except BlockingIOError:
+                    try:
+                        self.wait(descriptor, select.POLLOUT, limit)
+                    except TimeoutError:
+                        if written:
+                            break
+                        raise
+        return written
+
+    def end_reading(self):
+        self.source.end()
+
+    def end_writing(self):
+        self.sink.end()
+
+    def end(self):
+        """Closes it, without waiting."""
+        with self.lock:
+            waker, self.waker = self.waker, None
+        if waker is not None:
+            os.close(waker)
+        self.source.end()
+        self.sink.end()
+
+    def close(self):
+        self.end()
+        self.reap()
+
+    def reap(self):
+        pass
+
+    def __del__(self):
+        if hasattr(self, 'lock'):
+            self.end()
+            os.close(self.stop)
+
+
+def connected(agent, address, limit):
+    """A socket, connected."""
+    import socket
+
+    name = address if isinstance(address, str) else '%s:%s' % tuple(address)
+    try:
+        if isinstance(address, str):
+            connection = socket.socket(socket.AF_UNIX)
+            connection.settimeout(limit)
+            connection.connect(address)
+        else:
+            connection = socket.create_connection(tuple(address), limit)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except socket.timeout:
+        raise failure(errno.ETIMEDOUT, name) from None
+    except OSError as error:
+        error.filename = name
+        raise
+    return Socket(agent, connection.detach())
+
+
+class Socket(Flow):
+    def __init__(self, agent, descriptor):
+        Flow.__init__(self, agent, descriptor, os.dup(descriptor))
+
+    def shutdown(self, how):
+        """0 for reading, 1 for writing, 2 for both."""
+        import socket
+
+        with self.source as descriptor:
+            with socket.socket(fileno=os.dup(descriptor)) as connection:
+                connection.shutdown(how)
+
+
+class Child(Flow):
+    """A process over there, by its standard input and output."""
+
+    def __init__(self, agent, argv):
+        import subprocess
+
+        descriptors = os.pipe() + os.pipe()
+        theirs_in, sink, source, theirs_out = descriptors
+        try:
+            self.process = subprocess.Popen(argv, stdin=theirs_in, stdout=theirs_out)
+        except BaseException:
+            os.close(sink)
+            os.close(source)
+            raise
+        finally:
+            os.close(theirs_in)
+            os.close(theirs_out)
+        Flow.__init__(self, agent, source, sink)
+
+    def exited(self, limit):
+        """Its exit code, negative for a signal; None if it goes on for `limit` seconds."""
+        import subprocess
+
+        try:
+            return self.process.wait(limit)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def reap(self, limit=GRACE / 2):
+        """It has seen the end of its input; what does not heed that is ended."""
+        for end in self.process.terminate, self.process.kill:
+            if self.exited(limit) is not None:
+                return
+            end()
+        self.process.wait()
+
+    def __del__(self):
+        Flow.__del__(self)
+        if hasattr(self, 'lock') and self.process.poll() is None:
+            # Not in a thread that waits for other things.
+            start_new_thread(Child.reap, (Process(self.process),))
+
+
+class Process:
+    """What is left of a child."""
+
+    exited = Child.exited
+
+    def __init__(self, process):
+        self.process = process
+
+
+class Finder:
+    """Modules that are not here are asked of the client.
+
+    `source_of(name)` gives None, or source and file of a module and whether it is a package; no source for a folder that is
+    one without `__init__`.
+    """
+
+    def __init__(self, agent, source_of):
+        self.agent = agent
+        self.source_of = source_of
+
+    def find_spec(self, name, path=None, target=None):
+        if self.agent.closing or self.agent.is_child:
+            return None
+        try:
+            found = self.source_of(name)
+        except Closed:
+            return None
+        if found is None:
+            return None
+        from importlib.machinery import ModuleSpec
+
+        source, file, is_package = found
+        if source is None:
+            spec = ModuleSpec(name, None, is_package=True)
+        else:
+            spec = ModuleSpec(name, Loader(name, file, source, is_package), origin=file, is_package=is_package)
+            spec.has_location = True
+        return spec
+
+    def end(self):
+        if self in sys.meta_path:
+            sys.meta_path.remove(self)
+
+    def reap(self):
+        pass
+
+
+class Loader(SourceFileLoader):
+    """As of a file that is here, so that tracebacks look alike."""
+
+    def __init__(self, name, file, source, is_package):
+        SourceFileLoader.__init__(self, name, file)
+        self.source = source
+        self.package = is_package
+
+    def is_package(self, name):
+        return self.package
+
+    def get_data(self, path):
+        if path == self.path:
+            return self.source
+        raise failure(errno.ENOENT, path)
+
+    def get_code(self, name):
+        remember(self.path, self.source)
+        return compile(self.source, self.path, 'exec', dont_inherit=True)
+
+
+def serve(address, token, namespace=None, limit=10, ready=None):
+    """Serves clients from within a program of yours, each on a thread of its own, until an exception ends it.
+
+    `address` is the path of a Unix socket, made with mode 0600, or (host, port) of loopback; `token` is the secret, bytes
+    of at least 16, that a client must send first, within `limit` seconds. `namespace` is where its code runs; a new one
+    for each if None. `ready` is called with the address once it can be reached, for a port that was 0.
+    """
+    import socket
+
+    if not isinstance(token, (bytes, bytearray)):
+        raise TypeError('a token is bytes')
+    if len(token) < 16:
+        raise ValueError('a token of at least 16 bytes is wanted')
+    listener = listening(address)
+    path = address if isinstance(address, (str, bytes)) else None
+    waiting = [0]
+    lock = allocate_lock()
+    try:
+        if ready is not None:
+            ready(listener.getsockname())
+        while True:
+            try:
+                client = listener.accept()[0]
+            except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                    sleep(0.1)
+                elif error.errno not in (errno.ECONNABORTED, errno.EINTR):
+                    raise
+                continue
+            with lock:
+                full = waiting[0] >= STRANGERS
+                waiting[0] += not full
+            try:
+                if full:
+                    raise RuntimeError
+                start_new_thread(welcome, (client, bytes(token), namespace, limit, waiting, lock))
+            except RuntimeError:
+                client.close()
+                if not full:
+                    with lock:
+                        waiting[0] -= 1
+    finally:
+        listener.close()
+        if path is not None:
+            try:
+                os.unlink(path)
+            except OSError:
+                pass
+
+
+# How many may be connected who have not yet shown the token.
+STRANGERS = 64
+
+
+def listening(address):
+    """A listening socket of this machine's users alone, or of its own user alone."""
+    import ipaddress
+    import socket
+
+    if isinstance(address, (str, bytes)):
+        if address[:1] in ('', b'', '\0', b'\0'):
+            raise ValueError('a socket without a file is open to everybody')
+        listener = socket.socket(socket.AF_UNIX)
+        try:
+            remove_stale(address)
+            listener.bind(address)
+            # Nobody can connect before it listens.
+            os.chmod(address, 0o600)
+            listener.listen(64)
+        except BaseException:
+            listener.close()
+            raise
+        return listener
+    host, port = address
+    host = ipaddress.ip_address('127.0.0.1' if host == 'localhost' else host)
+    if not host.is_loopback:
+        raise ValueError('%s is not loopback' % host)
+    listener = socket.socket(socket.AF_INET if host.version == 4 else socket.AF_INET6)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((str(host), port))
+        listener.listen(64)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def remove_stale(path):
+    """A socket that a program left when it was killed."""
+    import socket
+
+    try:
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            return
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.connect(path)
+    except ConnectionRefusedError:
+        os.unlink(path)
+    except OSError:
+        pass
+
+
+def admitted(line, token):
+    """The marker to answer with, if the line shows the token: in hexadecimal, a space, and the marker. In constant time."""
+    from hmac import compare_digest
+
+    given, space, marker = line.rstrip(b'\n').partition(b' ')
+    right = compare_digest(given, token.hex().encode('ascii'))
+    return marker if right and len(marker) == 32 else None
+
+
+def first_line(client, limit):
+    """What a client sends first, if it does within `limit` seconds in all."""
+    from time import monotonic
+
+    end = monotonic() + limit
+    line = b''
+    while not line.endswith(b'\n'):
+        left = end - monotonic()
+        if left <= 0 or len(line) >= 4096 or b'\n' in line:
+            return None
+        client.settimeout(left)
+        more = client.recv(4096 - len(line))
+        if not more:
+            return None
+        line += more
+    return line
+
+
+def welcome(client, token, namespace, limit, waiting, lock):
+    try:
+        try:
+            line = first_line(client, limit)
+            marker = line and admitted(line, token)
+        except OSError:
+            marker = None
+        finally:
+            with lock:
+                waiting[0] -= 1
+        if marker:
+            client.settimeout(None)
+            attend(client, marker, {} if namespace is None else namespace)
+    except (Closed, KeyboardInterrupt):
+        pass  # it was interrupted since the client is gone
+    finally:
+        client.close()
+
+
+def attend(client, marker, namespace):
+    """Serves a client on this thread until it is gone, and puts away what was its own."""
+    import socket
+
+    if client.family != socket.AF_UNIX:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    agent = Agent(client.fileno(), client.fileno(), namespace, False)
+    try:
+        agent.write(marker)
+        agent.greet()
+        agent.run()
+    finally:
+        agent.closing = True
+        try:
+            client.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        agent.unpark()
+        # Whoever reads has seen the end, and reads from no descriptor of somebody else's later.
+        with agent.reading:
+            agent.source = agent.sink = -1
+        for thread in list(agent.workers.values()) + agent.apart:
+            thread.wake()
+        if agent.held:
+            agent.put_away()
+        agent.objects.clear()
+        agent.handles.clear()

@@ -237,14 +237,32 @@ pub(crate) fn readable(fd: BorrowedFd<'_>) -> PollFd<'_> {
     PollFd::from_borrowed_fd(fd, PollFlags::IN)
 }
 
-/// What is being sent: the end of it that did not go yet.
+/// What is sent.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     /// `None` once closed.
     pub(crate) sink: Option<OwnedFd>,
+    /// Frames that are still to be sent.
+    pub(crate) gathered: Vec<u8>,
+    /// Where the flags of the last of them are, if it says that more follow.
+    pub(crate) last: Option<usize>,
 }
 
 impl Outgoing {
+    pub(crate) fn new(sink: OwnedFd) -> Outgoing {
+        Outgoing { sink: Some(sink), gathered: Vec::new(), last: None }
+    }
+}
+
+impl Outgoing {
+    /// Ends it. What is received from may be the same socket: closing this descriptor alone would not end it.
+    pub(crate) fn close(&mut self) {
+        if let Some(sink) = self.sink.take() {
+            // It fails for what is no socket.
+            let _ = rustix::net::shutdown(&sink, rustix::net::Shutdown::Write);
+        }
+    }
+
     /// Sends as much as goes without waiting; the number of bytes.
     pub(crate) fn write(&self, parts: &[&[u8]]) -> Result<usize> {
         let Some(sink) = &self.sink else {

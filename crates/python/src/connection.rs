@@ -10,7 +10,7 @@ mod send;
 
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::thread::{self, Thread};
@@ -21,14 +21,16 @@ use rustix::event::{EventfdFlags, eventfd};
 use crate::call_options::CallOptions;
 use crate::callback::Callbacks;
 use crate::channel::{Frame, Incoming, Outgoing};
-use crate::frame::{Header, kind};
+use crate::frame::{APART, Header, kind};
 use crate::host::Host;
 use crate::marshal::{DecodeError, Decoder, Encoded, Limits, Reference};
 use crate::output::Output;
 use crate::{Error, Result};
 
 /// How long nobody must wait before the idle thread leads.
-const LULL: Duration = Duration::from_millis(1);
+const LULL: Duration = Duration::from_millis(10);
+/// How long calls may be gathered.
+const SOON: Duration = Duration::from_millis(1);
 /// How long the interpreter has for its end, once it was asked for.
 const GRACE: Duration = Duration::from_secs(3);
 
@@ -45,6 +47,8 @@ pub(crate) struct Connection {
     kick: OwnedFd,
     incoming: Mutex<Incoming>,
     outgoing: Mutex<Outgoing>,
+    /// Whether frames are gathered that somebody has to send.
+    unsent: AtomicBool,
     state: Mutex<State>,
     pub(crate) callbacks: Mutex<Callbacks>,
     output: Mutex<Output>,
@@ -96,6 +100,8 @@ pub(crate) struct Slot {
     waker: Option<Waker>,
     /// Nobody will ask for the reply.
     abandoned: bool,
+    /// See [`APART`].
+    apart: bool,
 }
 
 /// What is read from, and how.
@@ -133,7 +139,8 @@ impl Connection {
             source: parts.source,
             kick,
             incoming: Mutex::new(parts.incoming),
-            outgoing: Mutex::new(Outgoing { sink: Some(parts.sink) }),
+            outgoing: Mutex::new(Outgoing::new(parts.sink)),
+            unsent: AtomicBool::new(false),
             state: Mutex::new(State {
                 calls: HashMap::new(),
                 last: 0,
@@ -171,9 +178,10 @@ impl Connection {
         call: &Encoded,
         options: &CallOptions,
     ) -> Result<u32> {
-        let within = crate::callback::within(self.id);
+        let apart = want & APART != 0;
+        let within = if apart { 0 } else { crate::callback::within(self.id) };
         let mut state = lock(&self.state);
-        if within == 0 && state.in_flight >= self.window {
+        if within == 0 && !apart && state.in_flight >= self.window {
             drop(state);
             self.attend(None, options, |state| (state.in_flight < self.window).then_some(()))?;
             state = lock(&self.state);
@@ -189,15 +197,17 @@ impl Connection {
             }
         }
         state.last = id;
-        state.in_flight += 1;
-        state.calls.insert(id, Slot::default());
+        // While others are on their way, a call may wait for those that follow it, or for who waits.
+        let later = state.in_flight > 0 && within == 0 && !apart;
+        state.in_flight += usize::from(!apart);
+        state.calls.insert(id, Slot { apart, ..Slot::default() });
         drop(state);
         let header =
             Header { kind: kind::CALL, flags: want, thread: thread_tag(), id, within, length: 0 };
-        if let Err(error) = self.send(header, &call.bytes, &call.raws) {
+        if let Err(error) = self.send_soon(header, &call.bytes, &call.raws, later) {
             let mut state = lock(&self.state);
             state.calls.remove(&id);
-            state.in_flight = state.in_flight.saturating_sub(1);
+            state.in_flight = state.in_flight.saturating_sub(usize::from(!apart));
             return Err(state.ended.clone().unwrap_or(error));
         }
         Ok(id)
@@ -240,6 +250,9 @@ impl Connection {
             state.idle_sleeps = true;
             self.pass_on(&mut state);
         }
+        drop(state);
+        // A failure is seen by who reads.
+        let _ = self.flush();
         None
     }
 
@@ -284,6 +297,14 @@ impl Connection {
             let mut state = lock(&self.state);
             if let Some(found) = check(&mut state) {
                 return Ok(found);
+            }
+            if self.unsent.load(Ordering::SeqCst) {
+                drop(state);
+                if let Err(error) = self.flush() {
+                    // What is read says it, too.
+                    tracing::debug!(%error, "send what was gathered");
+                }
+                continue;
             }
             if let Some(slot) = id.and_then(|id| state.calls.get_mut(&id)) {
                 slot.attended = true;
@@ -347,6 +368,11 @@ impl Connection {
         if let Some(idle) = idle {
             idle.unpark();
         }
+    }
+
+    /// Why nothing more will come, if that is so.
+    pub(crate) fn ended(&self) -> Option<Error> {
+        lock(&self.state).ended.clone()
     }
 
     /// Waits until the interpreter has ended and is put away.

@@ -3,6 +3,10 @@
 /// The version of the protocol, said in the agent's greeting.
 pub(crate) const VERSION: u8 = 1;
 
+/// In the flags of a call, beside what it wants: it may wait for long over there, is of no thread, and does not count
+/// among those that the window allows. The number is that of agent.py.
+pub(crate) const APART: u8 = 4;
+
 /// The length of a header, in bytes.
 pub(crate) const HEADER: usize = 16;
 

@@ -33,9 +33,15 @@ pub(crate) fn head(root: u32, path: &[String], op: &str) -> Encoded {
     call.bytes.reserve(64);
     call.tuple(6);
     call.int(root.into());
-    call.tuple(u32::try_from(path.len()).unwrap_or(u32::MAX));
-    for name in path {
-        call.str(name);
+    match path {
+        // As most calls of a method are: it need not be taken apart there.
+        [name] if root > 0 => call.str(name),
+        path => {
+            call.tuple(u32::try_from(path.len()).unwrap_or(u32::MAX));
+            for name in path {
+                call.str(name);
+            }
+        }
     }
     call.str(op);
     call

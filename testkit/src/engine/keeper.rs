@@ -34,20 +34,25 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
-    /// Makes one, after removing those of the dead.
+    /// Makes one in the folder for temporary files, after removing those of the dead.
     pub(crate) fn new() -> Result<Folder, String> {
-        if !is_root() {
-            return Err("only root can start it".into());
-        }
         let mut parent = std::env::temp_dir();
         if parent.as_os_str().len() + PREFIX.len() + 8 > LONGEST {
             parent = PathBuf::from("/tmp");
         }
-        sweep(&parent);
+        Folder::below(&parent)
+    }
+
+    /// The same in this folder, whose path is short.
+    pub(crate) fn below(parent: &Path) -> Result<Folder, String> {
+        if !is_root() {
+            return Err("only root can start it".into());
+        }
+        sweep(parent);
         can_unshare()?;
         let failed = |error| format!("no folder in {}: {error}", parent.display());
         loop {
-            if let Some(folder) = Folder::make(&parent).map_err(failed)? {
+            if let Some(folder) = Folder::make(parent).map_err(failed)? {
                 return Ok(folder);
             }
         }

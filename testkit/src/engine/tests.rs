@@ -122,7 +122,7 @@ fn it_ends_with_a_process_that_is_killed() {
 
 #[test]
 fn tls_asks_for_a_certificate() {
-    let engine = match Engine::with(Setup { tls: true, bridge: false }) {
+    let engine = match Engine::with(Setup { tls: true, ..Setup::default() }) {
         Ok(engine) => engine,
         Err(reason) => crate::skip!("{reason}"),
     };
@@ -145,7 +145,7 @@ fn tls_asks_for_a_certificate() {
 
 #[test]
 fn a_bridge_publishes() {
-    let engine = match Engine::with(Setup { tls: false, bridge: true }) {
+    let engine = match Engine::with(Setup { bridge: true, ..Setup::default() }) {
         Ok(engine) => engine,
         Err(reason) => crate::skip!("{reason}"),
     };

@@ -3,6 +3,9 @@
 mod docker;
 mod measure;
 mod memory;
+mod python;
+mod rounds;
+mod table;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -62,13 +65,27 @@ pub(crate) fn run(args: &[String]) -> Result<Verdict> {
     let runs = number(&mut args, "--runs")?.unwrap_or(60);
     let check = flag(&mut args, "--check");
     let wanted = names(args)?;
-    let groups = [&GROUPS[..], &docker::GROUPS].concat();
+    let python = python::groups();
+    let groups = [&GROUPS[..], &docker::GROUPS, &python].concat();
     if let Some(unknown) = wanted.iter().find(|name| !groups.contains(&name.as_str())) {
         return Err(format!("there is no benchmark `{unknown}`, only {}", groups.join(", ")));
     }
     let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|other| other == name);
     peers::prepare(peers::FOR_BENCH)?;
 
+    let mut missed = Vec::new();
+    if groups.iter().any(|group| is_wanted(group) && !python.contains(group)) {
+        missed.extend(of_the_binary(runs, is_wanted)?);
+    }
+    missed.extend(python::bench(runs, is_wanted));
+    for miss in &missed {
+        println!("MISSED: {miss}");
+    }
+    Ok(if check && !missed.is_empty() { Verdict::Bad } else { Verdict::Good })
+}
+
+/// The groups that measure the tool, and what was missed.
+fn of_the_binary(runs: u32, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<String>> {
     let chroots = is_wanted("chroot-root") || is_wanted("chroot-user");
     let mut bench = Bench {
         ours: PublicCopy::of(release_binary()?)
@@ -102,10 +119,7 @@ pub(crate) fn run(args: &[String]) -> Result<Verdict> {
     }
     let docker = docker::bench(bench.ours.path(), runs, is_wanted);
     bench.missed.extend(docker);
-    for miss in &bench.missed {
-        println!("MISSED: {miss}");
-    }
-    Ok(if check && !bench.missed.is_empty() { Verdict::Bad } else { Verdict::Good })
+    Ok(bench.missed)
 }
 
 impl Bench {
@@ -170,7 +184,7 @@ impl Bench {
     /// A function that does nothing, against a command that does nothing.
     fn call(&mut self, user: User) -> Result<()> {
         let root = self.root.path().to_string_lossy().into_owned();
-        let example = example()?;
+        let example = example("thither-chroot", "call")?;
         let copy = PublicCopy::of(example).map_err(|error| format!("cannot copy it: {error}"))?;
         let call = contender("thither", &[&copy.path().to_string_lossy(), root.as_str()], None);
         let place = format!("chroot:{root}");
@@ -304,13 +318,22 @@ fn release_binary() -> Result<PathBuf> {
     thither.and_then(|artifact| artifact.executable).ok_or("cargo built no binary `thither`".into())
 }
 
-/// The program that calls a function in a root.
-fn example() -> Result<PathBuf> {
+/// An example of a package of the workspace, built as a release.
+fn example(package: &str, name: &str) -> Result<PathBuf> {
     let mut command = cargo::cargo();
-    let arguments = ["build", "--release", "--package", "thither-chroot", "--example", "call"];
-    let built = cargo::build(command.args(arguments))?;
-    let call = built.into_iter().find(|artifact| artifact.kind == "example");
-    call.and_then(|artifact| artifact.executable).ok_or("cargo built no example `call`".into())
+    let built = cargo::build(command.args([
+        "build",
+        "--release",
+        "--package",
+        package,
+        "--example",
+        name,
+    ]))?;
+    let example =
+        built.into_iter().find(|artifact| artifact.kind == "example" && artifact.name == name);
+    example
+        .and_then(|artifact| artifact.executable)
+        .ok_or(format!("cargo built no example `{name}`"))
 }
 
 #[cfg(test)]

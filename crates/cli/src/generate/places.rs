@@ -10,7 +10,7 @@ _thither_places() {
     read -r _ verb _ <<<"$line"
     word=${line##*[[:space:]]}
     case $verb,$word in
-        shell,docker:*|run,docker:*|attach,docker:*|cp,docker:*)
+        shell,docker:*|run,docker:*|python,docker:*|attach,docker:*|cp,docker:*)
             local behind=
             [[ $COMP_WORDBREAKS == *:* ]] || behind=docker:
             COMPREPLY=( $(compgen -P "$behind" -W "$(thither list --names docker: 2>/dev/null)" -- "${word#docker:}") )
@@ -20,8 +20,8 @@ _thither_places() {
     esac
     _thither "$@"
     case $verb,$word in
-        shell,-*|run,-*|attach,-*|cp,*|*:*) ;;
-        shell,*|run,*|attach,*|list,*)
+        shell,-*|run,-*|python,-*|attach,-*|cp,*|*:*) ;;
+        shell,*|run,*|python,*|attach,*|list,*)
             COMPREPLY+=( $(compgen -W "local: chroot: docker: image:" -- "$word") )
             [[ ${COMPREPLY[0]} == *: ]] && compopt -o nospace
             ;;
@@ -45,7 +45,7 @@ _thither_places() {
 
 const FISH: &str = r#"
 # Places: the schemes, and the containers of the engine.
-complete -c thither -n "__fish_thither_using_subcommand shell run attach" -f -a "local: chroot: image: (thither list --names docker: 2>/dev/null | string replace -r '^' docker:)"
+complete -c thither -n "__fish_thither_using_subcommand shell run python attach" -f -a "local: chroot: image: (thither list --names docker: 2>/dev/null | string replace -r '^' docker:)"
 "#;
 
 /// The generated script with places.

@@ -246,7 +246,8 @@ impl Archive {
     }
 
     /// As a tar stream that every tar reads: paths begin with the root's name, and end with the two blocks that end an
-    /// archive. The owner is 0, times are exact.
+    /// archive. The owner is 0, times are exact (but see
+    /// [`Tar::whole_seconds`]).
     #[must_use]
     pub fn into_tar(self) -> Tar {
         Tar::new(self)

@@ -32,6 +32,7 @@ pub struct Tar {
     padding: usize,
     /// The name of an empty file after all else.
     marker: Option<&'static str>,
+    whole_seconds: bool,
     ended: bool,
     symlinks: Symlinks,
 }
@@ -45,6 +46,7 @@ impl Tar {
             left: 0,
             padding: 0,
             marker: None,
+            whole_seconds: false,
             ended: false,
             symlinks: Symlinks::default(),
         }
@@ -53,6 +55,14 @@ impl Tar {
     /// The same with an empty file at its end, beside the root: whoever finds it has got everything.
     pub(super) fn marked(mut self, name: &'static str) -> Tar {
         self.marker = Some(name);
+        self
+    }
+
+    /// The same with times in whole seconds, cut off: each fraction takes an extended header of its own, which slows down
+    /// whoever unpacks small files.
+    #[must_use]
+    pub fn whole_seconds(mut self) -> Tar {
+        self.whole_seconds = true;
         self
     }
 
@@ -93,10 +103,13 @@ impl Tar {
         match self.archive.next_entry()? {
             Some(entry) => {
                 self.symlinks.check(&entry)?;
-                let header = header(self.archive.name(), &entry);
+                let mut header = header(self.archive.name(), &entry);
+                if self.whole_seconds {
+                    header.modified.nanoseconds = 0;
+                }
                 self.left = header.size;
                 self.padding = (header.size.next_multiple_of(BLOCK as u64) - header.size) as usize;
-                write_header(&header, entry.modified.nanoseconds, &mut self.ready);
+                write_header(&header, &mut self.ready);
             }
             None => {
                 if let Some(name) = self.marker {
@@ -163,12 +176,12 @@ fn name(root: &OsStr, path: &Path) -> Vec<u8> {
 }
 
 /// A header, after what it cannot say itself.
-fn write_header(header: &Header, nanoseconds: u32, to: &mut Vec<u8>) {
+fn write_header(header: &Header, to: &mut Vec<u8>) {
     let long_name = split_name(&header.name).is_none();
     let long_link = header.link.len() > 100;
     let modified = header.modified;
-    let old_or_fine =
-        nanoseconds != 0 || u64::try_from(modified.seconds).map_or(true, |it| it > OCTAL_MAX);
+    let old_or_fine = modified.nanoseconds != 0
+        || u64::try_from(modified.seconds).map_or(true, |it| it > OCTAL_MAX);
     let pax = Pax {
         path: long_name.then(|| header.name.clone()),
         link: long_link.then(|| header.link.clone()),

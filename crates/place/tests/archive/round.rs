@@ -198,6 +198,29 @@ fn what_is_no_file_is_left_out_and_said() {
 }
 
 #[test]
+fn whole_seconds_take_no_extended_headers() {
+    let from = TempDir::new().unwrap();
+    let to = TempDir::new().unwrap();
+    let path = from.path().join("f");
+    let file = File::create(&path).unwrap();
+    let epoch = SystemTime::UNIX_EPOCH;
+    let half = Duration::from_millis(500);
+    for (time, whole, blocks) in [
+        (epoch + half, epoch, 3),
+        (epoch + Duration::new(7, 999_999_999), epoch + Duration::from_secs(7), 3),
+        // ustar has no time before 1970.
+        (epoch - half, epoch - Duration::from_secs(1), 5),
+    ] {
+        file.set_times(FileTimes::new().set_modified(time)).unwrap();
+        let mut bytes = Vec::new();
+        Local.get(&path).unwrap().into_tar().whole_seconds().read_to_end(&mut bytes).unwrap();
+        assert_eq!(bytes.len(), blocks * 512);
+        Local.put(Archive::from_tar(Cursor::new(bytes), "f"), to.path()).unwrap();
+        assert_eq!(fs::metadata(to.path().join("f")).unwrap().modified().unwrap(), whole);
+    }
+}
+
+#[test]
 fn a_file_that_is_made_as_it_is_read() {
     let to = TempDir::new().unwrap();
     Local.put(Local.get("/proc/self/status".as_ref()).unwrap(), to.path()).unwrap();

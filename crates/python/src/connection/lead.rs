@@ -2,10 +2,11 @@
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Connection, GRACE, LULL, Leader, State, lock};
+use super::{Connection, GRACE, LULL, Leader, SOON, State, lock};
 use crate::channel::{Frame, readable, wait};
 use crate::frame::{Header, kind};
 use crate::marshal::Decoder;
@@ -86,9 +87,13 @@ impl Connection {
         let Header { kind, id, within, flags, .. } = frame.header;
         match kind {
             kind::REPLY | kind::ERROR => {
-                let mut state = lock(&self.state);
-                state.in_flight = state.in_flight.saturating_sub(1);
-                let known = state.calls.get_mut(&id).filter(|slot| slot.reply.is_none());
+                let mut guard = lock(&self.state);
+                let state = &mut *guard;
+                let known = state.calls.get_mut(&id);
+                if known.as_ref().is_none_or(|slot| !slot.apart) {
+                    state.in_flight = state.in_flight.saturating_sub(1);
+                }
+                let known = known.filter(|slot| slot.reply.is_none());
                 let lost = match known {
                     Some(slot) if !slot.abandoned => {
                         slot.reply = Some(frame);
@@ -110,7 +115,7 @@ impl Connection {
                         thread.unpark();
                     }
                 }
-                drop(state);
+                drop(guard);
                 if let Some(frame) = lost {
                     self.release(&frame);
                 }
@@ -148,6 +153,7 @@ impl Connection {
         let mut seen = u64::MAX;
         let mut last_chance = None;
         let mut drop_at = None;
+        let mut send_at = None;
         loop {
             let mut state = lock(&self.state);
             if state.ended.is_some() {
@@ -158,7 +164,7 @@ impl Connection {
                 None if state.closing => {
                     drop(state);
                     last_chance = Some(now + GRACE);
-                    lock(&self.outgoing).sink = None;
+                    lock(&self.outgoing).close();
                     continue;
                 }
                 Some(last_chance) if last_chance <= now => {
@@ -172,9 +178,19 @@ impl Connection {
                 true => drop_at = None,
                 false => drop_at = drop_at.or_else(|| Some(now + self.gc?)),
             }
+            match self.unsent.load(Ordering::SeqCst) {
+                false => send_at = None,
+                true => send_at = send_at.or(Some(now + SOON)),
+            }
+            if send_at.is_some_and(|send_at| send_at <= now) {
+                drop(state);
+                // A failure is seen by who reads.
+                let _ = self.flush();
+                continue;
+            }
             let lull = state.terms == seen || state.futures > 0 || state.closing;
             seen = state.terms;
-            let alarm = [last_chance, drop_at].into_iter().flatten().min();
+            let alarm = [last_chance, drop_at, send_at].into_iter().flatten().min();
             let alarm = alarm.map(|alarm| alarm.saturating_duration_since(now));
             match state.leader {
                 Leader::None if lull && state.sleepers.is_empty() => {
@@ -190,14 +206,14 @@ impl Connection {
                 Leader::Caller if lull => {
                     state.idle_sleeps = true;
                     drop(state);
-                    match last_chance {
-                        Some(_) => thread::park_timeout(alarm.unwrap_or(GRACE)),
+                    match alarm {
+                        Some(alarm) => thread::park_timeout(alarm),
                         None => thread::park(),
                     }
                 }
                 _ => {
                     drop(state);
-                    thread::park_timeout(LULL);
+                    thread::park_timeout(alarm.map_or(LULL, |alarm| alarm.min(LULL)));
                 }
             }
         }
@@ -248,7 +264,7 @@ impl Connection {
 
     /// What is left is put away: the idle thread's last act.
     pub(super) fn finish(&self) {
-        lock(&self.outgoing).sink = None;
+        lock(&self.outgoing).close();
         let host = lock(&self.host).take();
         if let Some(mut host) = host {
             host.finish();
@@ -257,6 +273,17 @@ impl Connection {
         let (finished, changed) = &self.finished;
         *lock(finished) = true;
         changed.notify_all();
+    }
+
+    /// The idle thread looks again.
+    pub(super) fn wake_idle(&self) {
+        let mut state = lock(&self.state);
+        state.idle_sleeps = false;
+        if state.leader == Leader::Idle {
+            self.kick();
+        } else if let Some(idle) = &state.idle {
+            idle.unpark();
+        }
     }
 
     pub(super) fn kick(&self) {

@@ -2,6 +2,7 @@
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
@@ -9,9 +10,18 @@ use rustix::event::{PollFd, PollFlags};
 
 use super::{Connection, Leader, lock, references};
 use crate::channel::{Frame, Outgoing, readable, wait};
-use crate::frame::{HEADER, Header, kind};
+use crate::frame::{Header, kind};
 use crate::marshal::{Encoded, Reference};
 use crate::{Error, Result};
+
+/// Payloads up to this are sent together with what is before them, in bytes.
+const SMALL: usize = 4096;
+/// So much is gathered at most, in bytes.
+const GATHERED: usize = 32 * 1024;
+/// Where the flags are in a header.
+const FLAGS: usize = 5;
+/// The flag that says that more calls follow at once, so that replies can be gathered, too.
+const MORE: u8 = 0x80;
 
 impl Connection {
     /// Sends a frame whole, and what is to be let go before it. While the other side does not read, this reads: it may
@@ -22,23 +32,68 @@ impl Connection {
         payload: &[u8],
         raws: &[Vec<u8>],
     ) -> Result<()> {
+        self.send_soon(header, payload, raws, false)
+    }
+
+    /// The same; with `later` it may be gathered with others that follow, until a caller waits or a moment is over.
+    pub(super) fn send_soon(
+        self: &Arc<Self>,
+        header: Header,
+        payload: &[u8],
+        raws: &[Vec<u8>],
+        later: bool,
+    ) -> Result<()> {
         let length = u32::try_from(payload.len())
             .map_err(|_| Error::protocol("a value of more than 4 GiB"))?;
         let header = Header { length, ..header };
         let dropped = self.take_dropped();
-        let mut head = Vec::with_capacity(HEADER * 2 + dropped.len() + payload.len().min(4096));
-        head.extend_from_slice(&dropped);
-        head.extend_from_slice(&header.to_bytes());
-        let outgoing = lock(&self.outgoing);
-        if payload.len() <= 4096 {
-            head.extend_from_slice(payload);
-            self.write(&outgoing, &[&head])?;
-        } else {
-            self.write(&outgoing, &[&head, payload])?;
+        let mut outgoing = lock(&self.outgoing);
+        outgoing.gathered.extend_from_slice(&dropped);
+        let at = outgoing.gathered.len();
+        outgoing.gathered.extend_from_slice(&header.to_bytes());
+        let is_small = payload.len() <= SMALL && raws.is_empty();
+        if is_small {
+            outgoing.gathered.extend_from_slice(payload);
+            if later && outgoing.gathered.len() < GATHERED {
+                outgoing.gathered[at + FLAGS] |= MORE;
+                outgoing.last = Some(at + FLAGS);
+                if !self.unsent.swap(true, Ordering::SeqCst) {
+                    drop(outgoing);
+                    self.wake_idle();
+                }
+                return Ok(());
+            }
+        }
+        self.unsent.store(false, Ordering::SeqCst);
+        // It is followed by this one.
+        outgoing.last = None;
+        let head = std::mem::take(&mut outgoing.gathered);
+        match is_small {
+            true => self.write(&outgoing, &[&head])?,
+            false => self.write(&outgoing, &[&head, payload])?,
         }
         for raw in raws {
             self.write(&outgoing, &[raw])?;
         }
+        // Its room is used again.
+        outgoing.gathered = head;
+        outgoing.gathered.clear();
+        Ok(())
+    }
+
+    /// Sends what was gathered.
+    pub(super) fn flush(self: &Arc<Self>) -> Result<()> {
+        if !self.unsent.swap(false, Ordering::SeqCst) {
+            return Ok(());
+        }
+        let mut outgoing = lock(&self.outgoing);
+        let mut gathered = std::mem::take(&mut outgoing.gathered);
+        if let Some(last) = outgoing.last.take() {
+            gathered[last] &= !MORE;
+        }
+        self.write(&outgoing, &[&gathered])?;
+        gathered.clear();
+        outgoing.gathered = gathered;
         Ok(())
     }
 

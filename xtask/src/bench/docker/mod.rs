@@ -2,8 +2,6 @@
 //! to be done.
 
 mod copy;
-mod rounds;
-mod table;
 mod terminal;
 mod tools;
 
@@ -13,10 +11,10 @@ use std::time::Duration;
 
 use testkit::{Container, Engine};
 
-use self::rounds::{Cost, catch, interleaved, quantile, run};
-use self::table::{Limit, Table};
 use self::tools::{DOCKER, FLOOR, Tool};
 use super::memory;
+use super::rounds::{Cost, catch, interleaved, quantile, run};
+use super::table::{Limit, Table};
 use crate::Result;
 
 /// The groups, each of which can be asked for.

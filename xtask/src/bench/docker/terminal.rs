@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use testkit::Session;
 
-use super::rounds::{interleaved, quantile};
-use super::table::{Limit, Table};
 use super::tools::DOCKER;
 use super::{Docker, NO_WORSE, memory, milliseconds};
+use crate::bench::rounds::{interleaved, quantile};
+use crate::bench::table::{Limit, Table};
+
 const THROUGHPUT_LIMITS: &[Limit] = &[Limit::Ratio { column: 0, against: DOCKER, most: NO_WORSE }];
 
 /// The slowest keys wait for the scheduler of a busy machine: twenty of them say little.

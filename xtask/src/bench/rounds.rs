@@ -87,8 +87,11 @@ pub(super) fn run(mut command: Command, bytes: usize) -> Result<Cost> {
 }
 
 /// The value below which this share of them is; the one in the middle for 0.5. Zero of none.
-pub(super) fn quantile(samples: impl IntoIterator<Item = Duration>, share: f64) -> Duration {
-    let mut samples: Vec<Duration> = samples.into_iter().collect();
+pub(super) fn quantile<T>(samples: impl IntoIterator<Item = T>, share: f64) -> T
+where
+    T: Copy + Default + Ord,
+{
+    let mut samples: Vec<T> = samples.into_iter().collect();
     samples.sort_unstable();
     let index = (samples.len().saturating_sub(1) as f64 * share).round() as usize;
     samples.get(index).copied().unwrap_or_default()
@@ -135,6 +138,7 @@ mod tests {
         assert_eq!(quantile((0..=100).map(ms), 0.99), ms(99));
         assert_eq!(quantile((0..10).map(ms), 0.5), ms(5));
         assert_eq!(quantile([ms(7)], 0.99), ms(7));
-        assert_eq!(quantile([], 0.5), ms(0));
+        assert_eq!(quantile::<u64>([], 0.5), 0);
+        assert_eq!(quantile([3, 1, 2], 0.5), 2);
     }
 }

@@ -16,7 +16,7 @@ pub(super) struct Table<'a> {
     pub(super) title: &'a str,
     /// What each figure is, with its unit.
     pub(super) columns: &'a [&'a str],
-    /// A tool's name and its figures, or why there are none.
+    /// A tool's name and its figures, NaN for what it does not have, or why there are none.
     pub(super) rows: Vec<(&'static str, Result<Vec<f64>>)>,
     pub(super) limits: &'a [Limit],
 }
@@ -35,6 +35,7 @@ impl Table<'_> {
                         .iter()
                         .enumerate()
                         .map(|(column, &figure)| match ours.and_then(|ours| ours.get(column)) {
+                            _ if figure.is_nan() => format!("{:>14}        ", "-"),
                             Some(&ours) if figure > 0.0 => {
                                 format!("{figure:>14.2} ({:5.2})", ours / figure)
                             }
@@ -103,6 +104,7 @@ mod tests {
         let rows = vec![
             ("thither", Ok(vec![2.0, 5.0])),
             ("other", Ok(vec![4.0, 5.0])),
+            ("fourth", Ok(vec![4.0, f64::NAN])),
             ("third", Err("no moon".into())),
         ];
         let table = Table { title: "t", columns: &["wall", "cpu"], rows, limits: &[limit] };
@@ -120,6 +122,7 @@ mod tests {
         check(ratio(0, "other", 0.5), true, "wall: 0.500 of the other's, at most 0.500");
         check(ratio(0, "other", 0.49), false, "wall: 0.500 of the other's, at most 0.490");
         check(ratio(1, "third", 2.0), false, "cpu: not measured against the third");
+        check(ratio(1, "fourth", 2.0), false, "cpu: NaN of the fourth's, at most 2.000");
         check(Limit::Most { column: 1, most: 5.0 }, true, "cpu: 5.00, at most 5.00");
         check(Limit::Most { column: 1, most: 4.9 }, false, "cpu: 5.00, at most 4.90");
     }
