@@ -1,9 +1,9 @@
 //! `thither python`: an interpreter over there, as it is by itself.
 
 mod script;
-mod repl;
+mod prompt;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal};
 
 use thither::error::quoted;
@@ -29,7 +29,7 @@ pub(crate) fn python(verb: Python) -> Result<u8, Failure> {
         (_, false, _) => after("-m", module, script),
         (.., [standard, ..]) if standard == "-" => script,
         (.., [name, args @ ..]) => script::arguments(name, args)?,
-        (.., []) if !no_stdin && io::stdin().is_terminal() => return repl::repl(&there, python),
+        (.., []) if !no_stdin && io::stdin().is_terminal() => return prompt::prompt(&there, python),
         (.., []) => Vec::new(),
     };
     let command = with_streams(Command::new("").args(args), no_stdin);
@@ -65,9 +65,14 @@ fn run(mut joint: Joint, python: Option<OsString>) -> Result<u8, Failure> {
             other => return other,
         }
     }
+    Err(none(&joint, &NAMES))
+}
+
+/// None of these is there.
+fn none(joint: &Joint, tried: &[impl AsRef<OsStr>]) -> Failure {
     let place = quoted(joint.address().to_string());
-    let tried = NAMES.map(quoted).join(", ");
-    Err(Failure::new(format!("no Python in {place}: tried {tried}"))
+    let tried = tried.iter().map(quoted).collect::<Vec<_>>().join(", ");
+    Failure::new(format!("no Python in {place}: tried {tried}"))
         .hint("name the interpreter over there by `--python PATH`")
-        .code(NOT_FOUND))
+        .code(NOT_FOUND)
 }

@@ -6,7 +6,10 @@ use std::os::unix::ffi::OsStrExt;
 
 use thither::error::quoted;
 use thither::interact::{Ending, Interact, die_interrupted, interact, user_terminal};
-use thither::{Address, Command, ConnectError, Place, Stream};
+use thither::python::{Python, Start};
+use thither::{
+    Address, Command, ConnectError, Place, PlaceExt, Program, PythonError, Stream,
+};
 
 use crate::args::{GivenOption, Options, Run, Shell, There};
 use crate::container;
@@ -94,6 +97,15 @@ impl Joint {
         let ending = interact(self.place.as_ref(), &self.command, &self.options)?;
         tracing::debug!(?ending, "end");
         Ok(exit_code(ending, &address.to_string()))
+    }
+
+    /// The agent in the first of these interpreters that is there.
+    pub(crate) fn python(&self, interpreters: &[OsString]) -> Result<Python, PythonError> {
+        let of = |name| {
+            let program = Program::Named(name);
+            Command { program, ..self.command.clone() }
+        };
+        self.place.python_with(of, interpreters, Start::default())
     }
 
     /// The place's address for messages.

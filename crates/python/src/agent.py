@@ -832,6 +832,9 @@ def main(marker, logs):
     module = type(sys)('__main__')
     module.__dict__['__builtins__'] = sys.modules['builtins']
     sys.modules['__main__'] = module
+    sys.argv[:] = ['']
+    # Nothing is written to the disk, imports' bytecode neither.
+    sys.dont_write_bytecode = True
     agent = Agent(source, sink, module.__dict__, True)
     agent.logs = logs
     agent.capture()
@@ -1288,22 +1291,19 @@ def remember(name, source):
         linecache.cache[name] = (len(text), None, text.splitlines(True), name)
 
 
-def described(error, kind=None, trace=None):
+def described(error):
     """An exception as it travels: type, its ancestors, arguments, text, traceback."""
     import traceback
 
     kind = type(error)
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename == HIDDEN:
-        trace = trace.tb_next
     args = []
     for arg in error.args:
         refs = []
         try:
-            arg = plain(arg, refs, None, 0)
+            copy = plain(arg, refs, None, 0)
         except Exception:
             refs.append(None)
-        args.append(arg if not refs else shown(arg))
+        args.append(shown(arg) if refs else copy)
     if isinstance(error, OSError) and len(args) == 2 and error.filename is not None:
         args.append(error.filename if type(error.filename) in ATOMS else shown(error.filename))
     try:
@@ -1311,10 +1311,26 @@ def described(error, kind=None, trace=None):
     except Exception:
         text = '<exception str() failed>'
     try:
-        lines = ''.join(traceback.format_exception(kind, error, trace))
+        told = traceback.TracebackException(kind, error, error.__traceback__)
+        without_ours(told, isinstance(error, SyntaxError), set())
+        lines = ''.join(told.format())
     except Exception as failed:
         lines = '%s: %s (no traceback: %s)\n' % (kind.__name__, text, type(failed).__name__)
     return full_name(kind), tuple(full_name(base) for base in kind.__mro__), tuple(args), text, lines
+
+
+def without_ours(told, is_syntax, seen):
+    """A traceback without the frames of this file, nor of the compiler that was asked for what it complains of."""
+    if told is None or id(told) in seen:
+        return
+    seen.add(id(told))
+    told.stack[:] = [
+        frame
+        for frame in told.stack
+        if frame.filename != HIDDEN and not (is_syntax and os.path.basename(frame.filename) == 'codeop.py')
+    ]
+    without_ours(told.__cause__, is_syntax, seen)
+    without_ours(told.__context__, is_syntax, seen)
 
 
 def shown(o):

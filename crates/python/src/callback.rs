@@ -14,8 +14,8 @@ use crate::call_options::CallOptions;
 use crate::channel::Frame;
 use crate::connection::Connection;
 use crate::frame::{Header, kind};
-use crate::marshal::{Decoder, Encoded, Reference, names};
-use crate::object::{coming_home, with_session};
+use crate::marshal::{Decoder, Encoded, Reference, Want, names};
+use crate::object::{coming_home, take_kept, with_session};
 use crate::session::Session;
 use crate::{Error, PyErr, Result};
 
@@ -47,7 +47,7 @@ impl<E: std::error::Error + 'static> From<E> for Raise {
     }
 }
 
-type Function = dyn Fn(Call<'_>) -> Result<Encoded, Raise> + Send + Sync;
+type Function = dyn Fn(Call<'_>) -> Result<(), Raise> + Send + Sync;
 
 /// What a callback is called with.
 struct Call<'a> {
@@ -55,6 +55,8 @@ struct Call<'a> {
     refs: &'a [Reference],
     raws: &'a mut [Option<Vec<u8>>],
     args: &'a [u8],
+    /// Sends the result, whose objects are held until then.
+    send: &'a dyn Fn(&Encoded),
 }
 
 /// The functions of a connection, by number. An odd one takes its arguments as objects.
@@ -66,9 +68,9 @@ pub(crate) struct Callbacks {
 
 struct Entry {
     function: Arc<Function>,
-    /// How often it was sent and not yet let go, and whether this program holds it.
+    /// How often it was sent and not yet let go, and how many handles of this program's hold it.
     sent: u64,
-    held: bool,
+    held: u64,
     session: Weak<Session>,
 }
 
@@ -98,8 +100,8 @@ impl Drop for Callback {
     fn drop(&mut self) {
         let mut callbacks = lock(&self.session.connection.callbacks);
         let gone = match callbacks.known.get_mut(&self.number) {
-            Some(entry) if entry.sent > 0 => {
-                entry.held = false;
+            Some(entry) if entry.sent > 0 || entry.held > 1 => {
+                entry.held = entry.held.saturating_sub(1);
                 None
             }
             _ => callbacks.known.remove(&self.number),
@@ -115,7 +117,7 @@ impl<'de> Deserialize<'de> for Callback {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Callback, D::Error> {
         let (session, number) = coming_home(deserializer)?;
         if let Some(entry) = lock(&session.connection.callbacks).known.get_mut(&number) {
-            entry.held = true;
+            entry.held += 1;
         }
         Ok(Callback { session, number })
     }
@@ -140,7 +142,10 @@ where
 {
     let function = move |call: Call<'_>| {
         let limits = call.session.connection.limits;
-        let mut decoder = Decoder::with(call.args, &limits, call.refs, call.raws);
+        // Without arguments a function takes `()`, which is no tuple to serde.
+        let is_empty = call.args == b"(\0\0\0\0" && crate::marshal::want::<A>() == Want::Nothing;
+        let args = if is_empty { b"N" } else { call.args };
+        let mut decoder = Decoder::with(args, &limits, call.refs, call.raws);
         let options = CallOptions::default();
         let args: A = with_session(call.session, &options, call.refs, || decoder.value())
             .map_err(|error| Raise::new("TypeError", error.to_string()))?;
@@ -151,7 +156,10 @@ where
             .value(&result, call.session.connection.id)
             .map_err(|error| Raise::new("TypeError", error.to_string()))?;
         encoded.refs();
-        Ok(encoded)
+        (call.send)(&encoded);
+        // What is looked up for it, too.
+        drop((result, take_kept()));
+        Ok(())
     };
     let mut callbacks = lock(&session.connection.callbacks);
     let number = loop {
@@ -162,7 +170,7 @@ where
         }
     };
     let session_of_it = Arc::downgrade(session);
-    let entry = Entry { function: Arc::new(function), sent: 0, held: true, session: session_of_it };
+    let entry = Entry { function: Arc::new(function), sent: 0, held: 1, session: session_of_it };
     callbacks.known.insert(number, entry);
     drop(callbacks);
     Callback { session: Arc::clone(session), number }
@@ -187,23 +195,20 @@ impl Connection {
         WITHIN.with_borrow_mut(|within| within.push((self.id, id)));
         let result = self.call(&mut frame);
         WITHIN.with_borrow_mut(Vec::pop);
-        let header = Header { id, ..Header::default() };
-        let sent = match result {
-            Ok(encoded) => {
-                let header = Header { kind: kind::RETURN, ..header };
-                self.send(header, &encoded.bytes, &encoded.raws)
-            }
-            Err(Raise { kind, message }) => {
-                let mut encoded = Encoded::default();
-                encoded.tuple(3);
-                encoded.str(&kind);
-                encoded.tuple(1);
-                encoded.str(&message);
-                encoded.tuple(0);
-                self.send(Header { kind: kind::RAISE, ..header }, &encoded.bytes, &[])
-            }
-        };
-        if let Err(error) = sent {
+        if let Err(Raise { kind, message }) = result {
+            let mut encoded = Encoded::default();
+            encoded.tuple(3);
+            encoded.str(&kind);
+            encoded.tuple(1);
+            encoded.str(&message);
+            encoded.tuple(0);
+            self.answer(kind::RAISE, id, &encoded);
+        }
+    }
+
+    fn answer(self: &Arc<Self>, kind: u8, id: u32, encoded: &Encoded) {
+        let header = Header { kind, id, ..Header::default() };
+        if let Err(error) = self.send(header, &encoded.bytes, &encoded.raws) {
             tracing::debug!(%error, "answer to a callback");
         }
     }
@@ -218,7 +223,7 @@ impl Connection {
         }
     }
 
-    fn call(self: &Arc<Self>, frame: &mut Frame) -> Result<Encoded, Raise> {
+    fn call(self: &Arc<Self>, frame: &mut Frame) -> Result<(), Raise> {
         let wrong = |error| Raise::new("SystemError", format!("bad callback: {error}"));
         let mut decoder = Decoder::new(&frame.payload, &self.limits);
         decoder.tuple().map_err(wrong)?;
@@ -244,7 +249,9 @@ impl Connection {
         if has_kwargs {
             return Err(Raise::new("TypeError", "the function takes no keyword arguments"));
         }
-        let call = Call { session: &session, refs: &refs, raws: &mut raws, args };
+        let id = frame.header.id;
+        let send = |encoded: &Encoded| self.answer(kind::RETURN, id, encoded);
+        let call = Call { session: &session, refs: &refs, raws: &mut raws, args, send: &send };
         match catch_unwind(AssertUnwindSafe(|| function(call))) {
             Ok(result) => result,
             Err(_) => Err(Raise::new("RuntimeError", "the function has panicked")),
@@ -260,7 +267,7 @@ impl Connection {
         for (number, count) in gone.unwrap_or_default() {
             if let Some(entry) = callbacks.known.get_mut(&number) {
                 entry.sent = entry.sent.saturating_sub(count);
-                if entry.sent == 0 && !entry.held {
+                if entry.sent == 0 && entry.held == 0 {
                     unused.extend(callbacks.known.remove(&number));
                 }
             }

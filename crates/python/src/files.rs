@@ -98,7 +98,10 @@ impl Python {
             let mut chunk = Vec::new();
             (&mut file).take(CHUNK as u64).read_to_end(&mut chunk).map_err(failed)?;
             let (length, at_end) = (chunk.len() as u64, chunk.len() < CHUNK);
-            sent.push_back((length, upload.file.start_method1("write", (ByteBuf::from(chunk), offset))?));
+            sent.push_back((
+                length,
+                upload.file.start_method1("write", (ByteBuf::from(chunk), offset))?,
+            ));
             offset += length;
             while sent.len() >= WINDOW || at_end && !sent.is_empty() {
                 let Some((length, oldest)) = sent.pop_front() else { break };
@@ -110,7 +113,8 @@ impl Python {
                 break;
             }
         }
-        let changed = about.mtime().saturating_mul(1_000_000_000).saturating_add(about.mtime_nsec());
+        let changed =
+            about.mtime().saturating_mul(1_000_000_000).saturating_add(about.mtime_nsec());
         upload.finish(offset, about.mode() & MODE, changed)
     }
 }

@@ -113,7 +113,9 @@ mod tests {
         check("a", Some("/m/a"));
         check("a.b_1.C", Some("/m/a/b_1/C"));
         check("_é", Some("/m/_é"));
-        for name in ["", ".", "..", "a..b", ".a", "a.", "a/b", "/a", "../a", "a-b", "1a", "a\0", "a b"] {
+        for name in
+            ["", ".", "..", "a..b", ".a", "a.", "a/b", "/a", "../a", "a-b", "1a", "a\0", "a b"]
+        {
             check(name, None);
         }
         check(&"a".repeat(LONGEST + 1), None);

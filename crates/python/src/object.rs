@@ -263,7 +263,11 @@ impl Serialize for Object {
         let object = match self.path.is_empty() && self.handle.number > 0 {
             true => self,
             false => {
-                resolved = self.resolve().map_err(S::Error::custom)?;
+                // What is kept for the call that is put together is not for this one.
+                let kept = take_kept();
+                let found = self.resolve();
+                KEPT.set(kept);
+                resolved = found.map_err(S::Error::custom)?;
                 // Until the call is answered, since nobody else holds it.
                 keep(&resolved);
                 &resolved

@@ -30,7 +30,9 @@ impl Start {
         if let Some(other) = addresses.iter().find(|address| !address.ip().is_loopback()) {
             return Err(Error::Start {
                 why: format!("{} is not an address of this machine alone", other.ip()),
-                hint: Some("reach the other machine by a place of it, and its socket from there".into()),
+                hint: Some(
+                    "reach the other machine by a place of it, and its socket from there".into(),
+                ),
             });
         }
         let socket = TcpStream::connect(&addresses[..]).map_err(failed)?;

@@ -194,7 +194,13 @@ impl Start {
         let found = greeting.await_it(&source, &sink, errors, &preamble, self.timeout, bounds);
         let (incoming, info) = match found {
             Ok(found) => found,
-            Err(stopped) => return Err(greeting.complaint(stopped, &mut *self.host, self.timeout)),
+            Err(stopped) => {
+                let error = greeting.complaint(stopped, &mut *self.host, self.timeout);
+                // The end of its input ends it, or its host does: nothing is left behind.
+                drop((source, sink));
+                self.host.finish();
+                return Err(error);
+            }
         };
         tracing::debug!(version = ?info.version_info, pid = info.pid, "Python has answered");
         let connection = Connection::new(Parts {

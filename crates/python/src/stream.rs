@@ -38,7 +38,7 @@ impl Python {
     }
 
     fn connect(&self, address: impl Serialize) -> Result<RemoteStream> {
-        Ok(RemoteStream { flow: Arc::new(Flow::opened(self, "connect", address)?) })
+        Ok(RemoteStream { flow: Arc::new(Flow::connected(self, address)?) })
     }
 }
 
@@ -131,16 +131,21 @@ impl Unread {
 }
 
 impl Flow {
-    /// What a method of the agent's session opens.
-    pub(crate) fn opened(py: &Python, method: &str, what: impl Serialize) -> Result<Flow> {
+    /// A socket over there.
+    fn connected(py: &Python, address: impl Serialize) -> Result<Flow> {
         let limit = py.options.timeout;
         let mut agent = py.agent();
         agent.options.timeout = None;
-        let object = match method {
-            "connect" => start(&agent, method, (what, seconds(limit)))?,
-            _ => start(&agent, method, (what,))?,
-        };
+        let object = start(&agent, "connect", (address, seconds(limit)))?;
         Ok(Flow { object: object.wait()?, limit, unread: Mutex::default() })
+    }
+
+    /// A process over there. It is started as other calls are made, on the main thread if that is free: what Python
+    /// imports for it takes the thread that it is imported on for the main thread, before Python 3.13.
+    pub(crate) fn started(py: &Python, argv: &[FsString]) -> Result<Flow> {
+        let mut object: Object = py.agent().call_method1("tunnel", (argv,))?;
+        let limit = object.options.timeout.take();
+        Ok(Flow { object, limit, unread: Mutex::default() })
     }
 
     /// Calls a method, on a thread of its own over there.

@@ -22,7 +22,7 @@ impl Python {
     /// `FileNotFoundError` over there, with the program's name, and other kinds of `OSError`; as every call.
     pub fn tunnel(&self, argv: &[impl AsRef<OsStr>]) -> Result<(RemoteReader, RemoteWriter)> {
         let argv: Vec<FsString> = argv.iter().map(|word| word.as_ref().into()).collect();
-        let process = Arc::new(Flow::opened(self, "tunnel", argv)?);
+        let process = Arc::new(Flow::started(self, &argv)?);
         Ok((RemoteReader { process: Arc::clone(&process) }, RemoteWriter { process }))
     }
 

@@ -1,5 +1,6 @@
 //! Python's prompt: lines are edited here, with a history of this machine's and the names over there, and run over there.
 
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -17,21 +18,59 @@ use rustyline::hint::Hinter;
 use rustyline::validate::Validator;
 use rustyline::{Context, Editor, Helper};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
-use thither::Signals;
+use thither::error::printable;
+use thither::{Command, PythonError, Signals};
 use thither::python::{Error, PyErr, Python, Raise, Value};
 
+use super::{NAMES, none};
+use crate::args::There;
 use crate::report::{self, Failure};
+use crate::run::Joint;
 
 /// The most lines that are remembered.
 const REMEMBERED: usize = 1000;
 
+/// What a session begins with, as Python's own does.
+const STARTUP: &str = "\
+import os as _os
+_startup = _os.environ.get('PYTHONSTARTUP')
+if _startup:
+    with open(_startup, 'rb') as _file:
+        _startup = compile(_file.read(), _startup, 'exec')
+    del _file
+    exec(_startup)
+del _os, _startup
+";
+
 /// Reads, runs, prints, until the end of input or `exit()`; the exit code.
-pub(super) fn prompt(py: &Python, place: &str) -> Result<u8, Failure> {
+pub(super) fn prompt(there: &There, python: Option<OsString>) -> Result<u8, Failure> {
+    let joint = Joint::new(there, Command::new(""))?;
+    let interpreters = match python {
+        Some(python) => vec![python],
+        None => NAMES.map(OsString::from).into(),
+    };
+    let py = joint.python(&interpreters).map_err(|error| match error {
+        PythonError::NotFound { .. } => none(&joint, &interpreters),
+        PythonError::Place(error) => error.into(),
+        PythonError::Python(error) => failed(error),
+        other => Failure::new(other.to_string()),
+    })?;
+    converse(&py, &joint.address().to_string())
+}
+
+fn converse(py: &Python, place: &str) -> Result<u8, Failure> {
     let info = py.info();
-    report::say(&format!("Python {} on {} in {place}", info.version, info.platform));
-    report::say("Type \"help\", \"copyright\", \"credits\" or \"license\" for more information.");
+    report::put_line(&format!(
+        "Python {} on {}, {place}\nType \"help\", \"copyright\", \"credits\" or \"license\" for more information.",
+        printable(&info.version.replace('\n', "")),
+        printable(&info.platform)
+    ));
     let interrupts = Interrupts::new(py)?;
     py.input_from(interrupts.reader()).map_err(failed)?;
+    match py.exec(STARTUP, ()) {
+        Err(Error::Python(error)) => report::put_line(error.traceback.trim_end()),
+        other => other.map_err(failed)?,
+    }
     let mut editor = editor(py)?;
     let history = history_file();
     if let Some(file) = &history {
@@ -75,9 +114,9 @@ fn read_and_run(
             source.clear();
             continue;
         }
-        interrupts.running.store(true, Ordering::SeqCst);
+        interrupts.shared.running.store(true, Ordering::SeqCst);
         let result = py.interact(&source);
-        interrupts.running.store(false, Ordering::SeqCst);
+        interrupts.shared.running.store(false, Ordering::SeqCst);
         match result {
             Ok(true) => {
                 source.push('\n');
@@ -107,7 +146,7 @@ fn exit_code(error: &PyErr) -> u8 {
     }
 }
 
-pub(super) fn failed(error: Error) -> Failure {
+fn failed(error: Error) -> Failure {
     let hint = error.hint().map(str::to_owned);
     let failure = Failure::new(report::chain(&error));
     match hint {

@@ -1,5 +1,6 @@
 //! At a terminal.
 
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 
@@ -65,14 +66,15 @@ fn errors_that_go_elsewhere() {
     assert_eq!(std::fs::read_to_string(test.dir().join("err")).unwrap(), "apart");
 }
 
-/// The prompt works, and what is typed is in no file.
+/// The prompt works, and what is typed is in no file but our own.
 #[track_caller]
 fn check_prompt(interpreter: &Interpreter, term: &str, code: i32) {
     let test = Test::new();
     let startup = test.file("startup.py", "started = 'star' + 'ted'\n");
     let python = interpreter.path.to_str().expect("a plain path");
     let mut command = test.thither(["python", "--python", python, "local:"]);
-    command.env("TERM", term).env("PYTHONSTARTUP", startup);
+    let state = tempfile::tempdir().unwrap();
+    command.env("TERM", term).env("PYTHONSTARTUP", startup).env("XDG_STATE_HOME", state.path());
     let mut session = Session::spawn(command, (80, 24));
     session.expect(format!("Python {}.{}.", interpreter.version.0, interpreter.version.1));
     session.expect(">>> ");
@@ -86,12 +88,14 @@ fn check_prompt(interpreter: &Interpreter, term: &str, code: i32) {
     assert_eq!(session.wait().code(), Some(code), "{interpreter:?}");
     let left = std::fs::read_dir(test.dir()).unwrap().map(|entry| entry.unwrap().file_name());
     assert_eq!(left.collect::<Vec<_>>(), ["startup.py"], "{interpreter:?}");
+    let history = state.path().join("thither/python_history");
+    assert!(std::fs::read_to_string(&history).unwrap().contains("\n1/0\n"));
+    assert_eq!(std::fs::metadata(history).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
 #[test]
 fn prompts() {
     for interpreter in interpreters!() {
-        // The prompt of Python 3.13.0 with colours makes 1 of any other code.
         check_prompt(interpreter, "xterm", 0);
         check_prompt(interpreter, "dumb", 5);
     }

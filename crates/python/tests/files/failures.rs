@@ -20,12 +20,21 @@ fn check(from: &'static str, to: &'static str, expected: [&str; 2]) {
         fs::write(at("file"), "x").unwrap();
         fs::create_dir(at("folder")).unwrap();
         std::os::unix::fs::symlink("folder", at("link")).unwrap();
-        rustix::fs::mknodat(rustix::fs::CWD, at("fifo"), rustix::fs::FileType::Fifo, 0o600.into(), 0)
-            .unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            at("fifo"),
+            rustix::fs::FileType::Fifo,
+            0o600.into(),
+            0,
+        )
+        .unwrap();
         let before = names(folder.path());
         let py = python();
-        let said = [py.putfile(at(from), at(to), &mut silent), py.getfile(at(from), at(to), &mut silent)]
-            .map(|copied| chain(&copied.unwrap_err()).replace(folder.path().to_str().unwrap(), "DIR"));
+        let said =
+            [py.putfile(at(from), at(to), &mut silent), py.getfile(at(from), at(to), &mut silent)]
+                .map(|copied| {
+                    chain(&copied.unwrap_err()).replace(folder.path().to_str().unwrap(), "DIR")
+                });
         assert_eq!(names(folder.path()), before);
         assert_eq!(py.eval::<i64>("1", ()).unwrap(), 1);
         said
@@ -45,18 +54,30 @@ fn chain(error: &Error) -> String {
 
 #[test]
 fn sources() {
-    check("missing", "new", [
-        "cannot read \"DIR/missing\": No such file or directory (os error 2)",
-        "FileNotFoundError: [Errno 2] No such file or directory: 'DIR/missing'",
-    ]);
-    check("folder", "new", [
-        "cannot read \"DIR/folder\": is a directory",
-        "IsADirectoryError: [Errno 21] Is a directory: 'DIR/folder'",
-    ]);
-    check("fifo", "new", [
-        "cannot read \"DIR/fifo\": not a regular file",
-        "OSError: [Errno 22] Not a regular file: 'DIR/fifo'",
-    ]);
+    check(
+        "missing",
+        "new",
+        [
+            "cannot read \"DIR/missing\": No such file or directory (os error 2)",
+            "FileNotFoundError: [Errno 2] No such file or directory: 'DIR/missing'",
+        ],
+    );
+    check(
+        "folder",
+        "new",
+        [
+            "cannot read \"DIR/folder\": is a directory",
+            "IsADirectoryError: [Errno 21] Is a directory: 'DIR/folder'",
+        ],
+    );
+    check(
+        "fifo",
+        "new",
+        [
+            "cannot read \"DIR/fifo\": not a regular file",
+            "OSError: [Errno 22] Not a regular file: 'DIR/fifo'",
+        ],
+    );
 }
 
 #[test]
@@ -68,22 +89,38 @@ fn destinations() {
         ];
         check("file", folder, [&said[0], &said[1]]);
     }
-    check("file", "fifo", [
-        "FileExistsError: [Errno 17] Not a regular file, and so not replaced: 'DIR/fifo'",
-        "cannot write \"DIR/fifo\": not a regular file, and so not replaced",
-    ]);
-    check("file", "missing/new", [
-        "FileNotFoundError: [Errno 2] No such file or directory: 'DIR/missing/new'",
-        "cannot write \"DIR/missing/new\": No such file or directory (os error 2)",
-    ]);
-    check("file", "file/new", [
-        "NotADirectoryError: [Errno 20] Not a directory: 'DIR/file/new'",
-        "cannot write \"DIR/file/new\": Not a directory (os error 20)",
-    ]);
-    check("file", "", [
-        "FileNotFoundError: [Errno 2] No such file or directory: ''",
-        "cannot write \"\": entity not found",
-    ]);
+    check(
+        "file",
+        "fifo",
+        [
+            "FileExistsError: [Errno 17] Not a regular file, and so not replaced: 'DIR/fifo'",
+            "cannot write \"DIR/fifo\": not a regular file, and so not replaced",
+        ],
+    );
+    check(
+        "file",
+        "missing/new",
+        [
+            "FileNotFoundError: [Errno 2] No such file or directory: 'DIR/missing/new'",
+            "cannot write \"DIR/missing/new\": No such file or directory (os error 2)",
+        ],
+    );
+    check(
+        "file",
+        "file/new",
+        [
+            "NotADirectoryError: [Errno 20] Not a directory: 'DIR/file/new'",
+            "cannot write \"DIR/file/new\": Not a directory (os error 20)",
+        ],
+    );
+    check(
+        "file",
+        "",
+        [
+            "FileNotFoundError: [Errno 2] No such file or directory: ''",
+            "cannot write \"\": entity not found",
+        ],
+    );
 }
 
 #[test]
@@ -115,8 +152,11 @@ fn no_space() {
         fs::write(&to, "old").unwrap();
         let py = python();
         // A file that may not grow: Python ignores SIGXFSZ, and writing fails.
-        py.exec("import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))", ())
-            .unwrap();
+        py.exec(
+            "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))",
+            (),
+        )
+        .unwrap();
         let error = py.putfile(&from, &to, &mut silent).unwrap_err();
         let said = error.to_string();
         assert_eq!(said, format!("OSError: [Errno 27] File too large: '{}'", to.display()));

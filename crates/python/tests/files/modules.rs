@@ -145,7 +145,9 @@ fn nothing_outside_of_the_folder() {
         for name in ["leading_out", "up", "up.secret", "near.near", "pkg.process"] {
             check_asked(&py, name, "ImportError");
         }
-        for name in ["..secret", "../secret", "/etc/passwd", ".", "", "secret", "inside\0", "pkg/__init__"] {
+        for name in
+            ["..secret", "../secret", "/etc/passwd", ".", "", "secret", "inside\0", "pkg/__init__"]
+        {
             check_asked(&py, name, "False");
         }
         let error = error_of(&py, "import leading_out");

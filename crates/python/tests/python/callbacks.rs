@@ -182,7 +182,7 @@ def threads(f):
         let (sender, receiver) = channel();
         let sender = Mutex::new(sender);
         let late = py.callback(move |(n,): (i64,)| sender.lock().unwrap().send(n).map_err(Raise::from));
-        py.exec("t = threading.Timer(0.05, f, (8,))\nt.start()", &mut locals! { f: &late }).unwrap();
+        py.exec("t = threading.Timer(0.05, f, (8,))\nt.start()", &locals! { f: &late }).unwrap();
         assert_eq!(receiver.recv(), Ok(8));
     });
 }

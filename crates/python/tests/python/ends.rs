@@ -51,7 +51,7 @@ fn os_exit() {
         let py = python();
         let f = py.callback(|(): ()| Ok(1));
         py.exec("import os, threading", ()).unwrap();
-        closed(py.exec("threading.Timer(.05, os._exit, (0,)).start()\nwhile True: f()", locals! { f: &f }));
+        closed(py.exec("threading.Timer(.05, os._exit, (0,)).start()\nwhile True: f()", &locals! { f: &f }));
     });
 }
 

@@ -72,7 +72,6 @@ fn operators_by_name() {
         check(&a, "not_", &[], Value::Bool(false));
         check(&a, "truth", &[], Value::Bool(true));
         check(&a, "id", &[], int(py.eval::<i128>("id(13)", ()).unwrap()));
-        check(&a, "pow", &[2, 10], int(9));
         check(&a, "callable", &[], Value::Bool(false));
         check(&object(&py, "[3, 1, 2]"), "sorted", &[], Value::List(vec![int(1), int(2), int(3)]));
         let list = object(&py, "[1]");

@@ -78,7 +78,7 @@ fn connecting_hangs_for_ever() {
 #[test]
 fn what_does_not_answer_is_not_left_behind() {
     within_deadline("a start", || {
-        for last in ["exec sleep 1000", "exit 1", "exec sleep 1000 >&- 2>&-", "exec yes", "trap '' TERM HUP PIPE; while :; do sleep 1; done"] {
+        for last in ["exec sleep 1000", "exit 1", "trap '' TERM HUP PIPE; exec sleep 1000 >&- 2>&-"] {
             let script = Script::new(&format!("echo $$ > \"${{0%/*}}/pid\"; {last}"));
             let mut start = quiet();
             start.timeout = Duration::from_millis(300);

@@ -20,7 +20,8 @@ fn pids(chain: &[Python]) -> Vec<u32> {
 fn three_in_a_row() {
     within_deadline("a chain", || {
         let chain = chain();
-        let parents = chain.each_ref().map(|py| py.eval::<u32>("__import__('os').getppid()", ()).unwrap());
+        let parents =
+            chain.each_ref().map(|py| py.eval::<u32>("__import__('os').getppid()", ()).unwrap());
         let pids = pids(&chain);
         assert_eq!(parents[1..], pids[..2]);
         let [first, second, third] = chain;
@@ -55,11 +56,16 @@ fn the_end_of_one_is_that_of_those_behind_it() {
 fn how_it_ended_is_said() {
     within_deadline("an exit", || {
         let first = python();
-        for (code, said) in [("os._exit(3)", "exit status: 3"), ("os.kill(os.getpid(), 9)", "signal: 9")] {
+        for (code, said) in
+            [("os._exit(3)", "exit status: 3"), ("os.kill(os.getpid(), 9)", "signal: 9")]
+        {
             let second = first.onward(program(), quiet()).unwrap();
             second.exec("import os", ()).unwrap();
             let error = second.exec(code, ()).unwrap_err();
-            assert_eq!(error.to_string(), format!("connection to Python lost: it ended with {said}"));
+            assert_eq!(
+                error.to_string(),
+                format!("connection to Python lost: it ended with {said}")
+            );
         }
         assert_eq!(first.eval::<i64>("1", ()).unwrap(), 1);
     });

@@ -252,7 +252,8 @@ fn a_socket_that_was_left_is_replaced_and_one_in_use_is_not() {
             command.args(["-c", code]).current_dir(host.folder.path());
             command.output().unwrap()
         };
-        let code = "import sys; sys.path.insert(0, ''); import thither_agent as t; t.listening('socket')";
+        let code =
+            "import sys; sys.path.insert(0, ''); import thither_agent as t; t.listening('socket')";
         let said = again(code);
         let error = String::from_utf8_lossy(&said.stderr).into_owned();
         assert!(error.contains("Address already in use"), "{error}");
@@ -285,7 +286,8 @@ fn a_client_that_goes_leaves_nothing() {
                 let _ = is_gone.lock().unwrap().recv();
                 Ok(())
             });
-            let pending = py.start_eval::<()>(code, thither_python::locals! { f: callback }).unwrap();
+            let pending =
+                py.start_eval::<()>(code, thither_python::locals! { f: callback }).unwrap();
             drop(tunnel);
             py.close().unwrap();
             drop((pending, gone));

@@ -92,7 +92,8 @@ fn a_dropped_one_is_closed_over_there() {
         drop(stream);
         assert_eq!(server.read(&mut [0; 9]).unwrap(), 0);
         testkit::wait_until(testkit::DEADLINE, "no descriptor is left", || {
-            let after: Vec<String> = py.eval("__import__('os').listdir('/proc/self/fd')", ()).unwrap();
+            let after: Vec<String> =
+                py.eval("__import__('os').listdir('/proc/self/fd')", ()).unwrap();
             after == before
         });
     });

@@ -96,7 +96,7 @@ impl Drop for Worker {
         if self.lost.is_none() {
             while self.lines.recv_timeout(END).is_ok() {}
         }
-        let _ = self.child.kill();
+        let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
         let _ = self.child.wait();
     }
 }
@@ -146,13 +146,14 @@ mod tests {
         let fifo = folder.path().join("fifo");
         assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
         let script = format!(
-            r#"echo '{{"version": "1"}}'; sleep 600 >{} & read round; wait"#,
+            r#"echo '{{"version": "1"}}'; sleep 60 >{} & read a; read b; echo '{{"values": [1]}}'; wait"#,
             fifo.display()
         );
         let reader = thread::spawn(move || std::fs::read(fifo));
         let mut worker = worker(&script, Duration::from_millis(300)).unwrap();
-        assert_eq!(worker.ask("x"), Err("no answer in 300ms".into()));
-        assert_eq!(worker.ask("x"), Err("no answer in 300ms".into()));
+        assert_eq!(worker.ask("a"), Err("no answer in 300ms".into()));
+        // What it says now is no answer to this.
+        assert_eq!(worker.ask("b"), Err("no answer in 300ms".into()));
         drop(worker);
         let read = testkit::within_deadline("the end of all processes", move || reader.join());
         assert_eq!(read.unwrap().unwrap(), b"");
