@@ -52,15 +52,18 @@ NO_FORK_HOOK = not hasattr(os, 'register_at_fork')
 GLOBALS = globals()
 SECOND = GLOBALS.get('SECOND')
 THIRD = None
+LOADING = RLock()
 
 
 def needed(name):
     """Something of the second part of this file, which is compiled when it is first needed: it takes as long as the first."""
     global SECOND, THIRD
-    source, SECOND = SECOND, None
-    if source is not None:
-        source, _, THIRD = source.partition(b'\n# --- The third part')
-        exec(compile(source, HIDDEN, 'exec', 0, True), GLOBALS)
+    if SECOND is not None:
+        with LOADING:
+            if SECOND is not None:
+                source, _, THIRD = SECOND.partition(b'\n# --- The third part')
+                exec(compile(source, HIDDEN, 'exec', 0, True), GLOBALS)
+                SECOND = None
     return GLOBALS[name]
 
 
@@ -207,11 +210,15 @@ class Session:
                 continue
             if name == '__builtins__':
                 continue
+            refs = []
             try:
-                dumps(value, FORMAT)
-                changed.append((name, 1, value))
+                data = dumps(value, FORMAT)
+                if b'c' in data or b'S' in data:
+                    # Code and StopIteration would be taken for values.
+                    needed('plain')(value, refs, None, 0)
             except ValueError:
-                changed.append((name, 0, needed('Uncopied')(value)))
+                refs.append(None)
+            changed.append((name, 0, needed('Uncopied')(value)) if refs else (name, 1, value))
         return tuple(changed), tuple(name for name in before if name not in scope)
 
 # --- A connection -------------------------------------------------------------------------------------------------
@@ -274,12 +281,13 @@ class Thread:
 class Output(io.BufferedIOBase):
     """Standard output or error of this program's Python code: lines go straight to the client."""
 
-    def __init__(self, agent, fd):
+    def __init__(self, agent, fd, lock):
         self.agent = agent
         self.fd = fd
         self.pending = []
         self.size = 0
-        self.lock = RLock()
+        self.lock = lock
+        self.other = self
 
     def writable(self):
         return True
@@ -290,6 +298,9 @@ class Output(io.BufferedIOBase):
     def write(self, data):
         data = bytes(data)
         with self.lock:
+            if self.other.pending:
+                # It was printed before.
+                self.other.flush()
             self.pending.append(data)
             self.size += len(data)
             if b'\n' in data or self.size >= 8192:
@@ -311,6 +322,17 @@ class Output(io.BufferedIOBase):
                 self.agent.send(OUTPUT, self.fd, 0, 0, 0, data[start : start + CHUNK])
 
 
+# Those of this program; after a fork, none is the child's.
+AGENTS = []
+
+
+def forked():
+    for agent in AGENTS:
+        agent = agent and agent()
+        if agent is not None:
+            agent.forked()
+
+
 class Agent:
     def __init__(self, source, sink, namespace, hello):
         self.source = source
@@ -330,6 +352,7 @@ class Agent:
         self.idle = False
         self.closing = False
         self.replies = deque()
+        self.promised = False  # by the last frame that was read: another call follows
         self.interrupted = False
         self.main = Thread(0, get_ident())
         self.spawning = allocate_lock()
@@ -347,13 +370,16 @@ class Agent:
         self.handles = {}
         self.streams = ()
         self.draining = RLock()
+        self.table = RLock()
         self.poller = None
         self.logs = False
         self.is_child = False
         self.pid = os.getpid()
-        if hasattr(os, 'register_at_fork'):
-            agent = _weakref.ref(self)
-            os.register_at_fork(after_in_child=lambda: agent() and agent().forked())
+        if not AGENTS and not NO_FORK_HOOK:
+            os.register_at_fork(after_in_child=forked)
+            AGENTS.append(None)
+        AGENTS[:] = [agent for agent in AGENTS if agent is None or agent() is not None]
+        AGENTS.append(_weakref.ref(self))
 
     def __getattr__(self, name):
         return seldom(needed('Cold'), name).__get__(self)
@@ -370,6 +396,7 @@ class Agent:
         return self.read_rest(*unpack(self.read(16)))
 
     def read_rest(self, length, kind, flags, tag, number, within):
+        self.promised = kind == CALL and flags >= MORE
         if not length:
             return kind, flags, tag, number, within, ()
         parts = loads(self.read(length))
@@ -426,24 +453,30 @@ class Agent:
     def reference(self, o):
         if type(o) is Callback and o.agent is self:
             return OF_CLIENT, o.number
-        number = self.handles.get(id(o))
-        if number is None:
-            self.last = number = self.last + 1 & 0xFFFFFFFF or 2
-            while number in self.objects:
-                self.last = number = number + 1 & 0xFFFFFFFF or 2
-            self.objects[number] = [o, 1]
-            self.handles[id(o)] = number
-        else:
-            self.objects[number][1] += 1
+        with self.table:
+            number = self.handles.get(id(o))
+            if number is None:
+                self.last = number = self.last + 1 & 0xFFFFFFFF or 2
+                while number in self.objects:
+                    self.last = number = number + 1 & 0xFFFFFFFF or 2
+                self.objects[number] = [o, 1]
+                self.handles[id(o)] = number
+            else:
+                self.objects[number][1] += 1
         return OF_AGENT, number
 
     def drop(self, numbers):
-        for number in numbers:
-            entry = self.objects[number]
-            entry[1] -= 1
-            if not entry[1]:
-                del self.objects[number]
-                del self.handles[id(entry[0])]
+        """Lets go of objects; returns those that nobody else may hold."""
+        gone = []
+        with self.table:
+            for number in numbers:
+                entry = self.objects[number]
+                entry[1] -= 1
+                if not entry[1]:
+                    del self.objects[number]
+                    del self.handles[id(entry[0])]
+                    gone.append(entry)
+        return gone
 
     # --- Whose turn it is to read
 
@@ -470,6 +503,8 @@ class Agent:
                     # What follows was for somebody else.
                     self.send_replies()
             else:
+                if self.replies:
+                    self.send_replies()
                 # Whoever reads gives it up when it sees this, and wakes us; unless it has just done so.
                 self.idle = True
                 if self.reading.acquire(False):
@@ -514,8 +549,26 @@ class Agent:
         elif kind == CANCEL:
             self.cancel(number)
         elif kind == DROP:
-            self.drop(parts[0])
+            gone = self.drop(parts[0])
+            if gone and mine:
+                self.destroy(gone)
+            elif gone:
+                # Destructors may wait, or call back: not who reads.
+                start_new_thread(gone.clear, ())
         return None
+
+    def destroy(self, gone):
+        """Runs destructors on the main thread. Between calls, what comes meanwhile does not wait for them."""
+        was_busy, tag = self.busy, self.main.tag
+        if not was_busy:
+            self.main.tag = 0
+            self.busy = True
+            if self.is_parked:
+                self.unpark()
+        gone.clear()
+        if not was_busy:
+            self.busy = False
+            self.main.tag = tag
 
     def watch(self):
         """Reads while the main thread takes its time."""
@@ -569,6 +622,11 @@ class Agent:
         frames, calls, replies, objects = thread.frames, thread.calls, self.replies, self.objects
         acquire, release, read = self.reading.acquire, self.reading.release, self.reader.read
         try:
+            # The first call is answered before what others may need is imported: on this thread, since before Python 3.13
+            # that which imports `threading` is the main one for it.
+            self.execute_next(thread)
+            import threading  # noqa: F401
+
             while True:
                 if frames or not acquire(False):
                     frame = self.next(thread, False)
@@ -583,6 +641,7 @@ class Agent:
                             frame = self.read_rest(length, kind, flags, tag, number, within)
                             length = 0
                         else:
+                            self.promised = flags >= MORE
                             data = read(length)
                             if data is None or len(data) < length:
                                 data = self.read_slowly(data, length)
@@ -614,7 +673,7 @@ class Agent:
                             if kind == CALL:
                                 # Done, but not so easily said.
                                 self.answer(o, op, flags, number, thread)
-                            elif flags >= MORE and len(replies) < MOST_REPLIES and not self.is_child and not NO_FORK_HOOK:
+                            elif self.promised and len(replies) < MOST_REPLIES and not self.is_child and not NO_FORK_HOOK:
                                 replies.append(pack(len(data), kind, 0, 0, number, 0) + data)
                             else:
                                 self.finish(kind, data, None, flags, number, thread)
@@ -639,6 +698,15 @@ class Agent:
             self.closing = True
         finally:
             self.busy = False
+
+    def execute_next(self, thread):
+        frame = self.next(thread, False)
+        self.started += 1
+        self.busy = True
+        if self.is_parked:
+            self.unpark()
+        self.execute(frame, thread)
+        self.busy = False
 
     def execute(self, frame, thread):
         kind, flags, tag, number, within, (root, path, op, args, kwargs, refs) = frame
@@ -678,8 +746,10 @@ class Agent:
                 payload = NONE
             elif want == VALUE:
                 if type(result) in LARGE_TYPES and len(result) >= LARGE:
-                    raw = result
-                    payload = dumps((StopIteration, ((RAW, memoryview(raw).nbytes),)), FORMAT)
+                    # As bytes, however it lies in memory.
+                    raw = memoryview(result)
+                    raw = raw.cast('B') if raw.c_contiguous else memoryview(bytes(raw))
+                    payload = dumps((StopIteration, ((RAW, raw.nbytes),)), FORMAT)
                 else:
                     try:
                         payload = dumps((result, ()), FORMAT)
@@ -698,10 +768,10 @@ class Agent:
         """Sends a reply, or keeps it for those that follow."""
         if self.is_child or NO_FORK_HOOK and os.getpid() != self.pid:
             self.leave_child(kind, payload)
-        if thread is self.main and (flags >= MORE or self.replies):
+        if thread is self.main and (self.promised or self.replies):
             if raw is None and len(payload) < LARGE:
                 self.replies.append(pack(len(payload), kind, 0, 0, number, 0) + payload)
-                if flags >= MORE and len(self.replies) < MOST_REPLIES:
+                if self.promised and len(self.replies) < MOST_REPLIES:
                     return
             self.send_replies()
             if raw is None and len(payload) < LARGE:
@@ -731,7 +801,7 @@ class Agent:
 
     def on_interrupt(self, signal, frame):
         """SIGINT reaches the user's code at once; ours where it leaves no half of a frame."""
-        if frame is not None and frame.f_globals is GLOBALS and frame.f_code is not perform.__code__:
+        if frame is not None and frame.f_globals is GLOBALS and frame.f_code not in needed('open_code')():
             self.interrupted = True
         elif self.busy:
             raise KeyboardInterrupt
@@ -755,7 +825,9 @@ class Agent:
             self.pipes[source] = fd
             self.poller.register(source, select.POLLIN)
             waiter.register(source, select.POLLIN)
-        self.streams = Output(self, 1), Output(self, 2)
+        lock = RLock()
+        self.streams = out, err = Output(self, 1, lock), Output(self, 2, lock)
+        out.other, err.other = err, out
         sys.stdout, sys.stderr = [
             io.TextIOWrapper(stream, old.encoding, errors, newline='\n', write_through=True)
             for stream, old, errors in zip(
@@ -1022,6 +1094,7 @@ class Cold:
         thread = self.by_ident.get(get_ident())
         if thread is None:
             thread = self.by_ident[get_ident()] = Thread(0, get_ident())
+        headroom(40)
         refs = []
         if callback.number & 1:
             refs = [self.reference(arg) for arg in args] + [self.reference(arg) for arg in kwargs.values()]
@@ -1050,7 +1123,7 @@ class Cold:
                     break
         finally:
             del self.waiting[number]
-            if not thread.calls:
+            if not thread.calls and thread is not self.main:
                 self.by_ident.pop(thread.ident, None)
         if frame[0] == RETURN:
             return frame[5][0]
@@ -1106,10 +1179,11 @@ class Cold:
                 os.close(fd)
             except OSError:
                 pass
+        lock = RLock()
         for stream in self.streams:
-            stream.lock = RLock()
+            stream.lock = lock
             stream.pending = []
-        self.sending, self.draining = RLock(), RLock()
+        self.sending, self.draining, self.table = RLock(), RLock(), RLock()
 
     def leave_child(self, kind, payload):
         if not self.is_child:
@@ -1258,14 +1332,28 @@ def take(o, count, asked):
     return items, o if more else None
 
 
-def exit_with(o, kind, text):
+def headroom(levels):
+    """A RecursionError now, not in the middle of a frame."""
+    if levels:
+        headroom(levels - 1)
+
+
+def open_code():
+    """What of this file may be interrupted as the user's code is: it is in the middle of nothing."""
+    spaces = [OPS, Session.__dict__, Batches.__dict__]
+    functions = [perform, find, attribute, take, exit_with] + [o for space in spaces for o in space.values()]
+    return {function.__code__ for function in functions if type(function) is type(find)}
+
+
+def exit_with(o, kind, args):
     """Leaves a context with an exception that the client met."""
     kind = BUILTINS.get(kind)
     kind = kind if isinstance(kind, type) and issubclass(kind, BaseException) else Error
     try:
-        raise kind(text)
-    except kind as error:
-        return bool(type(o).__exit__(o, kind, error, error.__traceback__))
+        raise kind(*args)
+    except BaseException as error:
+        told = error
+    return bool(type(o).__exit__(o, type(told), told, told.__traceback__))
 
 
 class Uncopied:
@@ -1390,9 +1478,11 @@ def plain(o, refs, agent, depth):
 def third(name):
     """Something of the third part."""
     global THIRD
-    source, THIRD = THIRD, None
-    if source:
-        exec(compile(b'#' + source, HIDDEN, 'exec', 0, True), GLOBALS)
+    if THIRD is not None:
+        with LOADING:
+            if THIRD:
+                exec(compile(b'#' + THIRD, HIDDEN, 'exec', 0, True), GLOBALS)
+            THIRD = None
     return GLOBALS[name]
 
 
@@ -1944,6 +2034,8 @@ def welcome(client, token, namespace, limit, waiting, lock):
             attend(client, marker, {} if namespace is None else namespace)
     except (Closed, KeyboardInterrupt):
         pass  # it was interrupted since the client is gone
+    except Exception:
+        pass  # what was sent is no frame
     finally:
         client.close()
 

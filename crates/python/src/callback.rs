@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 
@@ -12,7 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::call_options::CallOptions;
 use crate::channel::Frame;
-use crate::connection::Connection;
+use crate::connection::{Connection, Patience};
 use crate::frame::{Header, kind};
 use crate::marshal::{Decoder, Encoded, Reference, Want, names};
 use crate::object::{coming_home, take_kept, with_session};
@@ -188,6 +189,40 @@ pub(crate) fn within(connection: u64) -> u32 {
     })
 }
 
+/// The most callbacks that run on threads of their own.
+const MOST_APART: usize = 64;
+
+/// A callback that runs on a thread of its own.
+struct Running {
+    connection: Arc<Connection>,
+}
+
+impl Running {
+    /// `None` when as many as may run do.
+    fn new(connection: &Arc<Connection>) -> Option<Running> {
+        let before = connection.apart.fetch_add(1, Ordering::SeqCst);
+        let running = Running { connection: Arc::clone(connection) };
+        (before < MOST_APART).then_some(running)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.connection.apart.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// An exception as it is sent.
+fn raised(kind: &str, message: &str) -> Encoded {
+    let mut encoded = Encoded::default();
+    encoded.tuple(3);
+    encoded.str(kind);
+    encoded.tuple(1);
+    encoded.str(message);
+    encoded.tuple(0);
+    encoded
+}
+
 impl Connection {
     /// Runs a callback on this thread, and sends what it returns.
     pub(crate) fn run_callback(self: &Arc<Self>, mut frame: Frame) {
@@ -196,30 +231,34 @@ impl Connection {
         let result = self.call(&mut frame);
         WITHIN.with_borrow_mut(Vec::pop);
         if let Err(Raise { kind, message }) = result {
-            let mut encoded = Encoded::default();
-            encoded.tuple(3);
-            encoded.str(&kind);
-            encoded.tuple(1);
-            encoded.str(&message);
-            encoded.tuple(0);
-            self.answer(kind::RAISE, id, &encoded);
+            self.answer(kind::RAISE, id, &raised(&kind, &message));
         }
     }
 
     fn answer(self: &Arc<Self>, kind: u8, id: u32, encoded: &Encoded) {
         let header = Header { kind, id, ..Header::default() };
-        if let Err(error) = self.send(header, &encoded.bytes, &encoded.raws) {
+        // Nobody is there who could give it up: it ends with the connection.
+        let options = CallOptions::default();
+        let patience = match kind {
+            kind::RETURN => Patience::For(&options),
+            _ => Patience::None,
+        };
+        if let Err(error) = self.send(header, &encoded.bytes, &encoded.raws, patience) {
             tracing::debug!(%error, "answer to a callback");
         }
     }
 
     /// On a thread of its own: nobody waits for the call that it is made in.
     pub(crate) fn run_apart(self: &Arc<Self>, frame: Frame) {
-        let connection = Arc::clone(self);
         let id = frame.header.id;
-        let thread = thread::Builder::new().name("thither-callback".into());
-        if let Err(error) = thread.spawn(move || connection.run_callback(frame)) {
-            tracing::debug!(%error, id, "no thread for a callback");
+        let running = Running::new(self);
+        let spawned = running.map(|running| {
+            let thread = thread::Builder::new().name("thither-callback".into());
+            thread.spawn(move || running.connection.run_callback(frame))
+        });
+        if !matches!(spawned, Some(Ok(_))) {
+            let encoded = raised("RuntimeError", "too many callbacks at once");
+            self.answer(kind::RAISE, id, &encoded);
         }
     }
 

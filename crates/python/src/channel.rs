@@ -1,7 +1,8 @@
 //! The two directions of the channel. Both descriptors are non-blocking.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -48,6 +49,11 @@ pub(crate) struct Incoming {
 enum Part {
     Header,
     Payload(Header, Filling),
+    /// A reply that is too large: so many bytes of it are passed over.
+    Skip {
+        header: Header,
+        left: u64,
+    },
     Raws {
         header: Header,
         payload: Vec<u8>,
@@ -133,7 +139,7 @@ impl Incoming {
 
     fn filling(&mut self) -> Option<&mut Filling> {
         match &mut self.part {
-            Part::Header => None,
+            Part::Header | Part::Skip { .. } => None,
             Part::Payload(_, filling) | Part::Raws { filling, .. } => Some(filling),
         }
     }
@@ -148,8 +154,16 @@ impl Incoming {
                         return Ok(None);
                     };
                     let header = Header::from_bytes(header);
-                    self.check(u64::from(header.length))?;
+                    if !kind::FROM_THERE.contains(&header.kind) {
+                        return Err(Error::protocol(format!("a frame of the kind {}", header.kind)));
+                    }
+                    let length = u64::from(header.length);
                     self.start += HEADER;
+                    if header.kind == kind::REPLY && length > self.bounds.frame {
+                        self.part = Part::Skip { header, left: length };
+                        continue;
+                    }
+                    self.check(length)?;
                     self.part = Part::Payload(header, Filling::new(header.length as usize));
                 }
                 Part::Payload(header, mut filling) => {
@@ -160,11 +174,30 @@ impl Incoming {
                     }
                     let payload = filling.bytes;
                     let sizes = self.raw_sizes(header, &payload)?;
+                    let sum = sizes.iter().fold(0, |sum: u64, size| sum.saturating_add(*size as u64));
+                    if header.kind == kind::REPLY && sum > self.bounds.frame {
+                        self.part = Part::Skip { header, left: sum };
+                        continue;
+                    }
+                    self.check(sum)?;
                     let Some(&first) = sizes.first() else {
                         return Ok(Some(Frame { header, payload, raws: Vec::new() }));
                     };
                     let filling = Filling::new(first);
                     self.part = Part::Raws { header, payload, sizes, raws: Vec::new(), filling };
+                }
+                Part::Skip { header, left } => {
+                    let available = self.end - self.start;
+                    let skipped = available.min(usize::try_from(left).unwrap_or(available));
+                    self.start += skipped;
+                    let left = left - skipped as u64;
+                    if left > 0 {
+                        self.part = Part::Skip { header, left };
+                        return Ok(None);
+                    }
+                    let header = Header { kind: kind::TOO_LARGE, ..header };
+                    let payload = self.bounds.frame.to_le_bytes().to_vec();
+                    return Ok(Some(Frame { header, payload, raws: Vec::new() }));
                 }
                 Part::Raws { header, payload, sizes, mut raws, mut filling } => {
                     self.take(&mut filling);
@@ -198,12 +231,9 @@ impl Incoming {
         }
         let found = references(payload, &self.bounds.values);
         let found = found.map_err(|error| Error::protocol(format!("bad references: {error}")))?;
-        let mut sum = u64::from(header.length);
         let mut sizes = Vec::new();
         for reference in found {
             if let Reference::Raw(length) = reference {
-                sum = sum.saturating_add(length);
-                self.check(sum)?;
                 sizes.push(
                     usize::try_from(length).map_err(|_| Error::protocol("a block too long"))?,
                 );
@@ -241,46 +271,69 @@ pub(crate) fn readable(fd: BorrowedFd<'_>) -> PollFd<'_> {
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     /// `None` once closed.
-    pub(crate) sink: Option<OwnedFd>,
-    /// Frames that are still to be sent.
-    pub(crate) gathered: Vec<u8>,
+    pub(crate) sink: Option<Arc<OwnedFd>>,
+    /// Frames that are still to be sent, the first perhaps not from its beginning.
+    pub(crate) queue: Vec<u8>,
     /// Where the flags of the last of them are, if it says that more follow.
     pub(crate) last: Option<usize>,
+    /// Somebody sends a frame from where it is; the queue follows it.
+    pub(crate) is_taken: bool,
 }
 
 impl Outgoing {
     pub(crate) fn new(sink: OwnedFd) -> Outgoing {
-        Outgoing { sink: Some(sink), gathered: Vec::new(), last: None }
+        Outgoing { sink: Some(Arc::new(sink)), queue: Vec::new(), last: None, is_taken: false }
     }
-}
 
-impl Outgoing {
-    /// Ends it. What is received from may be the same socket: closing this descriptor alone would not end it.
+    /// The other side sees the end of its input. What was still to be sent is lost.
     pub(crate) fn close(&mut self) {
         if let Some(sink) = self.sink.take() {
-            // It fails for what is no socket.
+            // Of a socket: what is received from may be the same one, and closing this descriptor alone would not end it.
             let _ = rustix::net::shutdown(&sink, rustix::net::Shutdown::Write);
         }
+        self.queue = Vec::new();
+        self.last = None;
     }
 
-    /// Sends as much as goes without waiting; the number of bytes.
-    pub(crate) fn write(&self, parts: &[&[u8]]) -> Result<usize> {
-        let Some(sink) = &self.sink else {
-            return Err(Error::Closed { how: "it was closed".into() });
-        };
-        let slices: Vec<io::IoSlice<'_>> =
-            parts.iter().map(|part| io::IoSlice::new(part)).collect();
-        let wrote = match &slices[..] {
-            [one] => rustix::io::write(sink, one),
-            slices => rustix::io::writev(sink, slices),
-        };
-        match wrote {
-            Ok(count) => Ok(count),
-            Err(Errno::AGAIN | Errno::INTR) => Ok(0),
-            Err(Errno::PIPE | Errno::CONNRESET) => {
-                Err(Error::Closed { how: "it takes no more".into() })
+    /// Sends of the queue what goes without waiting.
+    pub(crate) fn push(&mut self) -> Result<()> {
+        let queue = std::mem::take(&mut self.queue);
+        let mut parts = vec![&queue[..]];
+        let written = self.write(&mut parts);
+        let left = parts.first().map_or(0, |part| part.len());
+        let sent = queue.len() - left;
+        self.queue = queue;
+        self.queue.drain(..sent);
+        self.last = self.last.and_then(|last| last.checked_sub(sent));
+        written.map(drop)
+    }
+
+    /// Sends of the parts what goes without waiting, and leaves the rest in them; whether nothing is left.
+    pub(crate) fn write(&self, parts: &mut Vec<&[u8]>) -> Result<bool> {
+        let closed = |how: &str| Error::Closed { how: how.into() };
+        let sink = self.sink.as_ref().ok_or_else(|| closed("it was closed"))?;
+        loop {
+            parts.retain(|part| !part.is_empty());
+            if parts.is_empty() {
+                return Ok(true);
             }
-            Err(error) => Err(Error::io("write to Python", error)),
+            let slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
+            let wrote = match &slices[..] {
+                [one] => rustix::io::write(sink, one),
+                slices => rustix::io::writev(sink, slices),
+            };
+            let mut wrote = match wrote {
+                Ok(count) => count,
+                Err(Errno::INTR) => continue,
+                Err(Errno::AGAIN) => return Ok(false),
+                Err(Errno::PIPE | Errno::CONNRESET) => return Err(closed("it takes no more")),
+                Err(error) => return Err(Error::io("write to Python", error)),
+            };
+            for part in parts.iter_mut() {
+                let count = wrote.min(part.len());
+                *part = &part[count..];
+                wrote -= count;
+            }
         }
     }
 }

@@ -8,9 +8,11 @@
 mod lead;
 mod send;
 
+pub(crate) use send::Patience;
+
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::thread::{self, Thread};
@@ -47,6 +49,10 @@ pub(crate) struct Connection {
     kick: OwnedFd,
     incoming: Mutex<Incoming>,
     outgoing: Mutex<Outgoing>,
+    /// Callbacks that run on threads of their own.
+    pub(crate) apart: AtomicUsize,
+    /// Told when the sender of a large frame is done.
+    turn: Condvar,
     /// Whether frames are gathered that somebody has to send.
     unsent: AtomicBool,
     state: Mutex<State>,
@@ -140,6 +146,8 @@ impl Connection {
             kick,
             incoming: Mutex::new(parts.incoming),
             outgoing: Mutex::new(Outgoing::new(parts.sink)),
+            apart: AtomicUsize::new(0),
+            turn: Condvar::new(),
             unsent: AtomicBool::new(false),
             state: Mutex::new(State {
                 calls: HashMap::new(),
@@ -204,7 +212,13 @@ impl Connection {
         drop(state);
         let header =
             Header { kind: kind::CALL, flags: want, thread: thread_tag(), id, within, length: 0 };
-        if let Err(error) = self.send_soon(header, &call.bytes, &call.raws, later) {
+        let patience = Patience::For(options);
+        if let Err(error) = self.send_soon(header, &call.bytes, &call.raws, patience, later) {
+            if matches!(error, Error::TimedOut { .. } | Error::Cancelled) {
+                // Half of it may be on its way: the rest follows, and a reply will come.
+                self.abandon(id, true);
+                return Err(error);
+            }
             let mut state = lock(&self.state);
             state.calls.remove(&id);
             state.in_flight = state.in_flight.saturating_sub(usize::from(!apart));
@@ -234,23 +248,27 @@ impl Connection {
         let mut state = lock(&self.state);
         let slot = state.calls.get_mut(&id)?;
         if let Some(reply) = slot.reply.take() {
-            if slot.waker.take().is_some() {
-                state.futures -= 1;
-            }
+            let waker = slot.waker.take();
+            state.futures -= usize::from(waker.is_some());
             state.calls.remove(&id);
+            // Before the waker, which is foreign code.
+            drop(state);
             return Some(Ok(reply));
         }
-        if slot.waker.replace(waker.clone()).is_none() {
-            state.futures += 1;
-        }
+        let before = slot.waker.replace(waker.clone());
+        state.futures += usize::from(before.is_none());
         if let Some(ended) = &state.ended {
-            return Some(Err(ended.clone()));
+            let ended = ended.clone();
+            drop(state);
+            return Some(Err(ended));
         }
         if state.leader == Leader::None {
             state.idle_sleeps = true;
             self.pass_on(&mut state);
         }
         drop(state);
+        // Foreign code, as its wake is.
+        drop(before);
         // A failure is seen by who reads.
         let _ = self.flush();
         None
@@ -262,15 +280,14 @@ impl Connection {
         let Some(slot) = state.calls.get_mut(&id) else { return };
         let inbox = std::mem::take(&mut slot.inbox);
         slot.abandoned = true;
-        let had_waker = slot.waker.take().is_some();
+        let waker = slot.waker.take();
         let reply = slot.reply.take();
-        if had_waker {
-            state.futures -= 1;
-        }
+        state.futures -= usize::from(waker.is_some());
         if reply.is_some() || state.ended.is_some() {
             state.calls.remove(&id);
         }
         drop(state);
+        drop(waker);
         if let Some(frame) = &reply {
             self.release(frame);
         }
@@ -280,7 +297,7 @@ impl Connection {
         if interrupt && reply.is_none() {
             let header = Header { kind: kind::CANCEL, id, ..Header::default() };
             // It is given up in any case.
-            let _ = self.send(header, &[], &[]);
+            let _ = self.send(header, &[], &[], Patience::None);
         }
     }
 
@@ -293,13 +310,15 @@ impl Connection {
     ) -> Result<R> {
         let deadline = options.timeout.map(|limit| Instant::now() + limit);
         let _heard = options.cancel.as_ref().map(|cancel| cancel.listen(self));
+        let mut flushed = false;
         loop {
             let mut state = lock(&self.state);
             if let Some(found) = check(&mut state) {
                 return Ok(found);
             }
-            if self.unsent.load(Ordering::SeqCst) {
+            if !flushed && self.unsent.load(Ordering::SeqCst) {
                 drop(state);
+                flushed = true;
                 if let Err(error) = self.flush() {
                     // What is read says it, too.
                     tracing::debug!(%error, "send what was gathered");
@@ -331,6 +350,7 @@ impl Connection {
                     state.leader = Leader::Caller;
                     state.terms += 1;
                     drop(state);
+                    flushed = false;
                     self.lead(left, |state| match id.and_then(|id| state.calls.get(&id)) {
                         Some(slot) => slot.reply.is_some() || !slot.inbox.is_empty(),
                         None => true,

@@ -46,6 +46,12 @@ pub enum Error {
     /// A value that came cannot be read as what was asked for.
     #[error("cannot read a value from Python")]
     Decode(#[from] DecodeError),
+    /// A reply was longer than what is received; see [`Start::max_frame`](crate::Start::max_frame).
+    #[error("the reply from Python is longer than the {most} bytes that are received")]
+    TooLarge {
+        /// What is received at most, in bytes.
+        most: u64,
+    },
     /// What came does not follow the protocol; the connection is closed.
     #[error("what came from Python is no answer: {what}")]
     Protocol {

@@ -23,6 +23,12 @@ pub(crate) mod kind {
     pub(crate) const OUTPUT: u8 = 8;
     pub(crate) const LOG: u8 = 9;
     pub(crate) const HELLO: u8 = 10;
+
+    /// A reply that was too large and passed over; its payload is the bound, 8 bytes. Never on the wire.
+    pub(crate) const TOO_LARGE: u8 = 255;
+
+    /// What comes from over there, behind the greeting.
+    pub(crate) const FROM_THERE: [u8; 6] = [REPLY, ERROR, CALLBACK, DROP, OUTPUT, LOG];
 }
 
 /// `struct.Struct('<IBBHII')`.

@@ -5,7 +5,8 @@ use std::fmt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::marshal::{Decoder, EncodeError, Encoded, Value};
+use crate::marshal::{Decoder, EncodeError, Encoded, Value, Want, want};
+use crate::object::{only_one, staying_here};
 use crate::{Error, Object, PyErr, Result};
 
 type Encode<'a> = dyn Fn(&mut Encoded, u64) -> Result<(), EncodeError> + Send + Sync + 'a;
@@ -68,17 +69,26 @@ impl<'a> Locals<'a> {
                 traceback: String::new(),
             })));
         };
-        let mut encoded = Encoded::default();
-        match variable {
+        let encode: &Encode<'_> = match variable {
             Variable::Object(object) => return object.extract(),
-            Variable::Value(value) => encoded.value(value, 0)?,
-            Variable::Given(encode) => encode(&mut encoded, 0)?,
-        }
-        let limits = crate::marshal::Limits::default();
-        let refs: Vec<_> = encoded.refs.clone();
-        let mut raws: Vec<Option<Vec<u8>>> = encoded.raws.into_iter().map(Some).collect();
-        let mut decoder = Decoder::with(&encoded.bytes, &limits, &refs, &mut raws);
-        Ok(decoder.value()?)
+            Variable::Value(value) => &|to, owner| to.value(value, owner),
+            Variable::Given(encode) => encode,
+        };
+        staying_here(|| {
+            let mut encoded = Encoded::default();
+            encode(&mut encoded, 0)?;
+            if encoded.bytes == b"S"
+                && want::<T>() == Want::Value
+                && let Some(object) = only_one()
+            {
+                return object.extract();
+            }
+            let limits = crate::marshal::Limits::default();
+            let refs: Vec<_> = encoded.refs.clone();
+            let mut raws: Vec<Option<Vec<u8>>> = encoded.raws.into_iter().map(Some).collect();
+            let mut decoder = Decoder::with(&encoded.bytes, &limits, &refs, &mut raws);
+            Ok(decoder.value()?)
+        })
     }
 
     /// As a dict.

@@ -259,6 +259,14 @@ impl fmt::Debug for Object {
 /// By reference. A lazy one is looked up first.
 impl Serialize for Object {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let given = GIVEN.with_borrow_mut(|given| {
+            let given = given.as_mut()?;
+            given.push(self.clone());
+            u32::try_from(given.len() - 1).ok()
+        });
+        if let Some(number) = given {
+            return serializer.serialize_newtype_struct(names::OBJECT, &(0_u64, number));
+        }
         let resolved;
         let object = match self.path.is_empty() && self.handle.number > 0 {
             true => self,
@@ -284,6 +292,10 @@ impl<'de> Deserialize<'de> for Object {
         let (kind, number) = deserializer.deserialize_newtype_struct(names::OBJECT, Pair)?;
         if kind != 0 {
             return Err(D::Error::custom("it is a function of this program: ask for a `Callback`"));
+        }
+        let given = GIVEN.with_borrow(|given| given.as_ref()?.get(number as usize).cloned());
+        if let Some(object) = given {
+            return Ok(object);
         }
         CURRENT.with_borrow_mut(|current| {
             let current =
@@ -335,8 +347,23 @@ struct Current {
 
 thread_local! {
     static CURRENT: RefCell<Option<Current>> = const { RefCell::new(None) };
+    /// Objects of a value that stays here: see [`staying_here`].
+    static GIVEN: RefCell<Option<Vec<Object>>> = const { RefCell::new(None) };
     /// Objects that nobody else holds while they are sent.
     static KEPT: RefCell<Vec<Object>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Objects are written and read by their place in a list that lasts as long as this: for values that go nowhere.
+pub(crate) fn staying_here<T>(function: impl FnOnce() -> T) -> T {
+    let before = GIVEN.replace(Some(Vec::new()));
+    let result = function();
+    GIVEN.set(before);
+    result
+}
+
+/// The one object of a value that is nothing else.
+pub(crate) fn only_one() -> Option<Object> {
+    GIVEN.with_borrow(|given| given.as_ref()?.first().cloned())
 }
 
 fn keep(object: &Object) {

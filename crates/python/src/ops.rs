@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Object, Result};
+use crate::{Object, Result, Value};
 
 /// All of these are calls, and fail as every call does.
 impl Object {
@@ -206,11 +206,11 @@ impl Object {
                 Ok(Some(result))
             }
             Err(error) => {
-                let (kind, text) = match error.python() {
-                    Some(error) => (error.kind.clone(), error.message.clone()),
-                    None => ("RuntimeError".into(), error.to_string()),
+                let (kind, args) = match error.python() {
+                    Some(error) => (error.kind.clone(), error.args.clone()),
+                    None => ("RuntimeError".into(), vec![Value::Str(error.to_string())]),
                 };
-                match object.op::<bool>("exit_with", (kind, text))? {
+                match object.op::<bool>("exit_with", (kind, args))? {
                     true => Ok(None),
                     false => Err(error),
                 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::callback::{Callback, Raise};
+use crate::connection::Patience;
 use crate::frame::{Header, kind};
 use crate::{Error, Python, Result};
 
@@ -30,7 +31,8 @@ impl Python {
     /// # Errors
     /// When the connection fails.
     pub fn interrupt(&self) -> Result<()> {
-        self.session.connection.send(Header { kind: kind::CANCEL, ..Header::default() }, &[], &[])
+        let header = Header { kind: kind::CANCEL, ..Header::default() };
+        self.session.connection.send(header, &[], &[], Patience::None)
     }
 
     /// Lets Python code over there (`input()`, `sys.stdin`) read from a function of this program: it is given the most that

@@ -95,6 +95,10 @@ pub(crate) fn read_by<T>(
     if frame.header.kind == kind::ERROR {
         return Err(exception(&frame.payload, limits)?);
     }
+    if frame.header.kind == kind::TOO_LARGE {
+        let most = frame.payload.try_into().map_or(0, u64::from_le_bytes);
+        return Err(Error::TooLarge { most });
+    }
     let refs = references(&frame.payload, limits)?;
     let mut raws: Vec<Option<Vec<u8>>> = frame.raws.into_iter().map(Some).collect();
     with_session(session, options, &refs, || {

@@ -7,10 +7,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{Connection, GRACE, LULL, Leader, SOON, State, lock};
+use rustix::event::{PollFd, PollFlags};
+
 use crate::channel::{Frame, readable, wait};
 use crate::frame::{Header, kind};
 use crate::marshal::Decoder;
 use crate::Error;
+
+/// The most callbacks that wait for one caller.
+const MOST: usize = 256;
 
 impl Connection {
     /// Reads and hands out frames until `done`, a kick, or the time is over. Only for the leader.
@@ -20,12 +25,22 @@ impl Connection {
         mut done: impl FnMut(&mut State) -> bool,
     ) {
         let mut incoming = lock(&self.incoming);
-        let mut fds = [readable(self.source.as_fd()), readable(self.kick.as_fd())];
-        if let Err(error) = wait(&mut fds, timeout) {
+        let sink = self.sink_to_watch();
+        let mut fds = [
+            readable(self.source.as_fd()),
+            readable(self.kick.as_fd()),
+            PollFd::new(sink.as_deref().unwrap_or(&self.kick), PollFlags::OUT),
+        ];
+        let watched = if sink.is_some() { 3 } else { 2 };
+        if let Err(error) = wait(&mut fds[..watched], timeout) {
             return self.end(Error::io("wait for Python", error));
         }
         if !fds[1].revents().is_empty() {
             self.unkick();
+        }
+        if watched == 3 && !fds[2].revents().is_empty() {
+            // A failure is seen where it is read.
+            let _ = self.flush();
         }
         if fds[0].revents().is_empty() {
             return;
@@ -86,9 +101,10 @@ impl Connection {
     pub(super) fn dispatch(self: &Arc<Self>, frame: Frame) {
         let Header { kind, id, within, flags, .. } = frame.header;
         match kind {
-            kind::REPLY | kind::ERROR => {
+            kind::REPLY | kind::ERROR | kind::TOO_LARGE => {
                 let mut guard = lock(&self.state);
                 let state = &mut *guard;
+                let mut waker = None;
                 let known = state.calls.get_mut(&id);
                 if known.as_ref().is_none_or(|slot| !slot.apart) {
                     state.in_flight = state.in_flight.saturating_sub(1);
@@ -97,17 +113,17 @@ impl Connection {
                 let lost = match known {
                     Some(slot) if !slot.abandoned => {
                         slot.reply = Some(frame);
-                        if let Some(waker) = slot.waker.take() {
-                            state.futures -= 1;
-                            waker.wake();
-                        }
+                        waker = slot.waker.take();
+                        state.futures -= usize::from(waker.is_some());
                         None
                     }
-                    known => {
-                        if known.is_some() {
-                            state.calls.remove(&id);
-                        }
+                    Some(_) => {
+                        state.calls.remove(&id);
                         Some(frame)
+                    }
+                    None => {
+                        drop(guard);
+                        return self.end(Error::protocol("a reply to what was not asked"));
                     }
                 };
                 for (wanted, thread) in &state.sleepers {
@@ -116,6 +132,10 @@ impl Connection {
                     }
                 }
                 drop(guard);
+                // It is foreign code.
+                if let Some(waker) = waker {
+                    waker.wake();
+                }
                 if let Some(frame) = lost {
                     self.release(&frame);
                 }
@@ -123,7 +143,7 @@ impl Connection {
             kind::CALLBACK => {
                 let mut state = lock(&self.state);
                 match state.calls.get_mut(&within) {
-                    Some(slot) if slot.attended && !slot.abandoned => {
+                    Some(slot) if slot.attended && !slot.abandoned && slot.inbox.len() < MOST => {
                         slot.inbox.push_back(frame);
                         if let Some((_, thread)) =
                             state.sleepers.iter().find(|(wanted, _)| *wanted == Some(within))
@@ -186,6 +206,8 @@ impl Connection {
                 drop(state);
                 // A failure is seen by who reads.
                 let _ = self.flush();
+                // What does not go at once goes when there is room, which whoever leads waits for.
+                send_at = self.unsent.load(Ordering::SeqCst).then(|| now + GRACE);
                 continue;
             }
             let lull = state.terms == seen || state.futures > 0 || state.closing;
@@ -222,9 +244,8 @@ impl Connection {
 
     pub(super) fn send_dropped(self: &Arc<Self>) {
         let frame = self.take_dropped();
-        let outgoing = lock(&self.outgoing);
         if !frame.is_empty()
-            && let Err(error) = self.write(&outgoing, &[&frame])
+            && let Err(error) = self.queue(&frame)
         {
             tracing::debug!(%error, "let go of objects");
         }
@@ -237,11 +258,7 @@ impl Connection {
             tracing::debug!(%error, "end");
             state.ended = Some(error);
         }
-        for slot in state.calls.values_mut() {
-            if let Some(waker) = slot.waker.take() {
-                waker.wake();
-            }
-        }
+        let wakers: Vec<_> = state.calls.values_mut().filter_map(|slot| slot.waker.take()).collect();
         state.futures = 0;
         self.kick();
         for (_, thread) in &state.sleepers {
@@ -250,6 +267,8 @@ impl Connection {
         if let Some(idle) = &state.idle {
             idle.unpark();
         }
+        drop(state);
+        wakers.into_iter().for_each(std::task::Waker::wake);
     }
 
     /// How the interpreter ended, if that can be known soon.

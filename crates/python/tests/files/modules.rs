@@ -77,9 +77,11 @@ fn sources_and_tracebacks() {
             ("thither_syntax.py", "x = = 1\n"),
         ]);
         py.exec("import inspect, thither_f", ()).unwrap();
+        let path = |name: &str| folder.path().join("modules").join(name).display().to_string();
+        // What a file of that name says over there does not matter.
+        fs::write(path("thither_f.py"), "another\n".repeat(9)).unwrap();
         let text: String = py.eval("inspect.getsource(thither_f.f)", ()).unwrap();
         assert_eq!(text, source);
-        let path = |name: &str| folder.path().join("modules").join(name).display().to_string();
         let file: String = py.eval("thither_f.__file__", ()).unwrap();
         assert_eq!(file, path("thither_f.py"));
         let error = error_of(&py, "import thither_bad");

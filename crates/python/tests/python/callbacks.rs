@@ -22,8 +22,9 @@ fn copies_of_arguments() {
         assert_eq!(len, 200_000);
         let nothing = py.callback(|(): ()| Ok(()));
         assert!(py.eval::<bool>("f() is None", locals! { f: &nothing }).unwrap());
-        let sorted: Vec<i64> =
-            py.eval("sorted([3, 1, 2], key=f)", locals! { f: py.callback(|(n,): (i64,)| Ok(-n)) }).unwrap();
+        let sorted: Vec<i64> = py
+            .eval("sorted([3, 1, 2], key=f)", locals! { f: py.callback(|(n,): (i64,)| Ok(-n)) })
+            .unwrap();
         assert_eq!(sorted, [3, 2, 1]);
         for wrong in ["f()", "f(1)", "f(1, 'x')", "f(1, 2, 3)", "f(object(), 1)", "f(1, b=2)"] {
             let error = raised(py.eval::<f64>(wrong, locals! { f: &add }));
@@ -84,7 +85,8 @@ fn errors_go_both_ways_with_their_type() {
         assert!(!got.0.is_empty(), "{got:?}");
         // An exception of Python's goes back through this program as what it is.
         let back = py.clone();
-        let divide = py.callback(move |(n,): (i64,)| Ok(back.eval::<i64>("1 // n", locals! { n: n })?));
+        let divide =
+            py.callback(move |(n,): (i64,)| Ok(back.eval::<i64>("1 // n", locals! { n: n })?));
         let got: (String, String) = caught.call1((&divide, 0)).unwrap();
         assert_eq!(got.0, "ZeroDivisionError");
         let error = raised(py.eval::<i64>("f(0)", locals! { f: &divide }));
@@ -181,7 +183,8 @@ def threads(f):
         // Also when no call runs.
         let (sender, receiver) = channel();
         let sender = Mutex::new(sender);
-        let late = py.callback(move |(n,): (i64,)| sender.lock().unwrap().send(n).map_err(Raise::from));
+        let late =
+            py.callback(move |(n,): (i64,)| sender.lock().unwrap().send(n).map_err(Raise::from));
         py.exec("t = threading.Timer(0.05, f, (8,))\nt.start()", &locals! { f: &late }).unwrap();
         assert_eq!(receiver.recv(), Ok(8));
     });
@@ -213,7 +216,10 @@ fn a_function_is_let_go_when_python_has_let_go() {
         let py = python();
         let alive = Arc::new(());
         let held = Arc::clone(&alive);
-        let f = py.callback(move |(): ()| { let _ = &held; Ok(()) });
+        let f = py.callback(move |(): ()| {
+            let _ = &held;
+            Ok(())
+        });
         py.globals().unwrap().set_item("f", &f).unwrap();
         drop(f);
         py.exec("f()", ()).unwrap();
@@ -222,7 +228,10 @@ fn a_function_is_let_go_when_python_has_let_go() {
         wait_until(DEADLINE, "a drop", || Arc::strong_count(&alive) == 1);
         // Of a connection that ends, too; though the function holds it.
         let (held, back) = (Arc::clone(&alive), py.clone());
-        let f = py.callback(move |(): ()| { let _ = (&held, &back); Ok(()) });
+        let f = py.callback(move |(): ()| {
+            let _ = (&held, &back);
+            Ok(())
+        });
         py.globals().unwrap().set_item("f", &f).unwrap();
         drop(f);
         py.close().unwrap();

@@ -1,14 +1,14 @@
 //! A timeout and a cancel for every kind of wait.
 
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use testkit::{DEADLINE, wait_until, within_deadline};
-use thither_python::{Cancel, Error, Object, Python, locals};
+use thither_python::{Cancel, Error, Object, Output, Python, Start, locals};
 
-use crate::{assert_alive, python, raised};
+use crate::{assert_alive, program, python, raised};
 
 const SHORT: Duration = Duration::from_millis(50);
 
@@ -19,6 +19,7 @@ ends = []
 begun = threading.Event()
 def noted(f, *a):
     begun.set()
+    print('begun')
     try:
         f(*a)
         ends.append('done')
@@ -33,9 +34,19 @@ def generator():
 ";
 
 fn prepared() -> Python {
-    let py = python();
+    heard().0
+}
+
+/// The same, and where it is heard that code begins. Nothing else has to be asked, so that runs on the main thread.
+fn heard() -> (Python, Receiver<()>) {
+    let (sender, receiver) = channel();
+    let mut start = Start::default();
+    start.output = Output::Function(Box::new(move |_, _| {
+        let _ = sender.send(());
+    }));
+    let py = start.local(program()).unwrap();
     py.exec(CODE, ()).unwrap();
-    py
+    (py, receiver)
 }
 
 fn ends(py: &Python) -> Vec<String> {
@@ -44,16 +55,15 @@ fn ends(py: &Python) -> Vec<String> {
 
 /// Runs `call` with a timeout, then with a cancel; both are noted, and the interpreter is free again.
 fn check(name: &str, call: impl Fn(&Python) -> Result<(), Error> + Sync) {
-    let py = prepared();
+    let (py, begun) = heard();
     let error = call(&py.clone().with_timeout(SHORT)).unwrap_err();
     assert!(matches!(error, Error::TimedOut { limit: SHORT }), "{name}: {error}");
     assert_alive(&py);
     let cancel = Cancel::new();
-    py.exec("begun.clear()", ()).unwrap();
+    begun.try_iter().for_each(drop);
     thread::scope(|scope| {
         let cancelled = scope.spawn(|| call(&py.clone().with_cancel(&cancel)));
-        // By another thread of ours: the first is in use over there.
-        py.get("begun.wait").unwrap().call0::<()>().unwrap();
+        begun.recv().unwrap();
         cancel.cancel();
         let error = cancelled.join().unwrap().unwrap_err();
         assert!(matches!(error, Error::Cancelled), "{name}: {error}");
@@ -79,7 +89,9 @@ fn a_busy_loop() {
 #[test]
 fn a_lock() {
     within_deadline("a lock", || {
-        check("lock", |py| py.exec("lock = threading.Lock(); lock.acquire(); noted(lock.acquire)", ()));
+        check("lock", |py| {
+            py.exec("lock = threading.Lock(); lock.acquire(); noted(lock.acquire)", ())
+        });
     });
 }
 
@@ -88,7 +100,8 @@ fn a_lock() {
 fn what_waits_within_an_operator() {
     within_deadline("operators", || {
         let py = prepared();
-        py.exec("lock = threading.Lock(); lock.acquire()\nsleeps = map(time.sleep, [1000])", ()).unwrap();
+        py.exec("lock = threading.Lock(); lock.acquire()\nsleeps = map(time.sleep, [1000])", ())
+            .unwrap();
         let late = py.clone().with_timeout(SHORT);
         let check = |name: &str, result: Result<(), Error>| {
             assert!(matches!(result, Err(Error::TimedOut { .. })), "{name}: {result:?}");
@@ -114,7 +127,8 @@ fn a_call_in_the_queue() {
         let second = py.start_eval::<()>("ends.append('second')", ()).unwrap();
         let third = py.start_eval::<i64>("3", ()).unwrap();
         second.cancel();
-        let error = py.clone().with_timeout(SHORT).eval::<()>("ends.append('fourth')", ()).unwrap_err();
+        let error =
+            py.clone().with_timeout(SHORT).eval::<()>("ends.append('fourth')", ()).unwrap_err();
         assert!(matches!(error, Error::TimedOut { .. }), "{error}");
         first.cancel();
         assert_eq!(third.wait().unwrap(), 3);
@@ -125,10 +139,10 @@ fn a_call_in_the_queue() {
 #[test]
 fn in_a_thread_over_there() {
     within_deadline("a worker", || {
-        let py = prepared();
+        let (py, begun) = heard();
         thread::scope(|scope| {
             let main = scope.spawn(|| py.eval::<()>("noted(time.sleep, .5)", ()));
-            py.get("begun.wait").unwrap().call0::<()>().unwrap();
+            begun.recv().unwrap();
             let error = py.clone().with_timeout(SHORT).exec("noted(loop)", ()).unwrap_err();
             assert!(matches!(error, Error::TimedOut { .. }), "{error}");
             assert_alive(&py);
@@ -145,7 +159,10 @@ fn while_it_waits_for_a_callback() {
         let py = prepared();
         let (go, gone) = channel::<()>();
         let gone = Mutex::new(gone);
-        let waits = py.callback(move |(): ()| { let _ = gone.lock().unwrap().recv(); Ok(()) });
+        let waits = py.callback(move |(): ()| {
+            let _ = gone.lock().unwrap().recv();
+            Ok(())
+        });
         let pending = py.start_eval::<()>("noted(f)", locals! { f: &waits }).unwrap();
         thread::scope(|scope| {
             // Its callback runs apart, as nobody waits yet.
@@ -157,8 +174,11 @@ fn while_it_waits_for_a_callback() {
         assert_alive(&py);
         // Endless callbacks: the time is over between two of them.
         let quick = py.callback(|(): ()| Ok(()));
-        let error = py.clone().with_timeout(SHORT)
-            .exec("def forever():\n  while True: f()\nnoted(forever)", locals! { f: &quick }).unwrap_err();
+        let error = py
+            .clone()
+            .with_timeout(SHORT)
+            .exec("def forever():\n  while True: f()\nnoted(forever)", locals! { f: &quick })
+            .unwrap_err();
         assert!(matches!(error, Error::TimedOut { .. }), "{error}");
         assert_eq!(ends(&py), ["KeyboardInterrupt"; 2]);
     });
@@ -197,12 +217,12 @@ fn a_cancel_that_comes_too_late_hits_nothing_else() {
 #[test]
 fn late_cancels_of_threads_hit_nothing_else() {
     within_deadline("races", || {
-        let py = prepared();
+        let (py, begun) = heard();
         thread::scope(|scope| {
             let stop = Cancel::new();
             let main = py.clone().with_cancel(&stop);
             let main = scope.spawn(move || main.eval::<()>("noted(time.sleep, 1000)", ()));
-            py.get("begun.wait").unwrap().call0::<()>().unwrap();
+            begun.recv().unwrap();
             for n in 0..500 {
                 py.start_eval::<i64>("sum(range(1000))", ()).unwrap().cancel();
                 let got = py.eval::<i64>("sum(range(1000))", ());
@@ -218,13 +238,15 @@ fn late_cancels_of_threads_hit_nothing_else() {
 fn many_at_once() {
     within_deadline("many", || {
         let py = Arc::new(prepared());
-        let threads: Vec<_> = (0..20).map(|n| {
-            let py = Arc::clone(&py);
-            thread::spawn(move || {
-                let late = (*py).clone().with_timeout(Duration::from_millis(10 + n));
-                late.eval::<()>("time.sleep(.6)", ()).unwrap_err()
+        let threads: Vec<_> = (0..20)
+            .map(|n| {
+                let py = Arc::clone(&py);
+                thread::spawn(move || {
+                    let late = (*py).clone().with_timeout(Duration::from_millis(10 + n));
+                    late.eval::<()>("time.sleep(.6)", ()).unwrap_err()
+                })
             })
-        }).collect();
+            .collect();
         for thread in threads {
             assert!(matches!(thread.join().unwrap(), Error::TimedOut { .. }));
         }

@@ -51,7 +51,10 @@ fn os_exit() {
         let py = python();
         let f = py.callback(|(): ()| Ok(1));
         py.exec("import os, threading", ()).unwrap();
-        closed(py.exec("threading.Timer(.05, os._exit, (0,)).start()\nwhile True: f()", &locals! { f: &f }));
+        closed(py.exec(
+            "threading.Timer(.05, os._exit, (0,)).start()\nwhile True: f()",
+            &locals! { f: &f },
+        ));
     });
 }
 
@@ -59,7 +62,11 @@ fn os_exit() {
 fn sys_exit_in_the_remote() {
     within_deadline("an end", || {
         let py = python();
-        for (code, kind) in [("sys.exit(3)", "SystemExit"), ("exit()", "SystemExit"), ("raise KeyboardInterrupt", "KeyboardInterrupt")] {
+        for (code, kind) in [
+            ("sys.exit(3)", "SystemExit"),
+            ("exit()", "SystemExit"),
+            ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+        ] {
             let error = raised(py.exec(format!("import sys\n{code}"), ()));
             assert_eq!(error.kind, kind);
             assert!(!error.is_instance_of("Exception"));
@@ -79,7 +86,10 @@ fn closing_lets_python_clean_up() {
         py.exec(code, ()).unwrap();
         let runs = py.get("f").unwrap().start1::<()>((&file,)).unwrap();
         let waits = py.clone();
-        thread::spawn(move || waits.get("begun.wait").unwrap().call0::<()>()).join().unwrap().unwrap();
+        thread::spawn(move || waits.get("begun.wait").unwrap().call0::<()>())
+            .join()
+            .unwrap()
+            .unwrap();
         py.close().unwrap();
         assert!(file.exists());
         assert!(closed(runs.wait()).contains("closed"));
@@ -178,7 +188,8 @@ fn zombies_and_leaked_threads() {
         }
         testkit::wait_until(DEADLINE, "no threads", || threads() == before);
         assert_eq!(testkit::descriptors(std::process::id()), fds);
-        let children = std::fs::read_to_string(format!("/proc/self/task/{}/children", std::process::id()));
+        let children =
+            std::fs::read_to_string(format!("/proc/self/task/{}/children", std::process::id()));
         assert_eq!(children.unwrap_or_default(), "");
     });
 }
@@ -190,7 +201,13 @@ fn one_that_is_killed() {
     let mut start = Start::default();
     start.output = Output::Inherit;
     let py = start.local(program()).unwrap();
-    let waits = py.callback(|(): ()| { loop { thread::park() } #[allow(unreachable_code)] Ok(()) });
+    let waits = py.callback(|(): ()| {
+        loop {
+            thread::park()
+        }
+        #[allow(unreachable_code)]
+        Ok(())
+    });
     let code = code.into_string().unwrap();
     py.exec("import os, time\ndef ready(): print('ready', os.getpid(), flush=True)", ()).unwrap();
     py.globals().unwrap().set_item("waits", &waits).unwrap();
@@ -218,12 +235,17 @@ fn the_remote_survives_the_clients_death() {
     ] {
         let name = "ends::one_that_is_killed";
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", name, "--nocapture"]).env("THITHER_VICTIM", code).stdout(Stdio::piped()).stderr(Stdio::null());
+        command
+            .args(["--exact", name, "--nocapture"])
+            .env("THITHER_VICTIM", code)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
         let mut client = command.spawn().unwrap();
         let out = client.stdout.take().unwrap();
         let remote = within_deadline("a ready one", move || {
             let mut lines = BufReader::new(out).lines().map_while(Result::ok);
-            let pid = lines.find_map(|line| line.split_once("ready ")?.1.trim().parse::<i32>().ok());
+            let pid =
+                lines.find_map(|line| line.split_once("ready ")?.1.trim().parse::<i32>().ok());
             // What comes behind it is not read: the pipe is full, then.
             (pid.expect("a pid"), lines)
         });
@@ -231,7 +253,8 @@ fn the_remote_survives_the_clients_death() {
         client.kill().unwrap();
         client.wait().unwrap();
         let mut fds = [PollFd::new(&pidfd, PollFlags::IN)];
-        let deadline = rustix::event::Timespec { tv_sec: DEADLINE.as_secs().cast_signed(), tv_nsec: 0 };
+        let deadline =
+            rustix::event::Timespec { tv_sec: DEADLINE.as_secs().cast_signed(), tv_nsec: 0 };
         let ended = poll(&mut fds, Some(&deadline)).unwrap();
         if ended == 0 {
             kill_process(Pid::from_raw(remote.0).unwrap(), Signal::KILL).unwrap();

@@ -19,9 +19,19 @@ fn all_items_of_everything() {
         for n in [0, 1, 63, 64, 65, 192, 193, 20_000] {
             assert_eq!(items(&py, &format!("list(range({n}))")), up_to(n));
         }
-        for source in ["range(100)", "tuple(range(100))", "dict.fromkeys(range(100))", "iter(range(100))",
-            "{n: n for n in range(100)}.values()", "(n for n in range(100))", "map(int, range(100))", "bytes(range(100))",
-            "bytearray(range(100))", "reversed(range(99, -1, -1))", "sorted({*range(100)})"] {
+        for source in [
+            "range(100)",
+            "tuple(range(100))",
+            "dict.fromkeys(range(100))",
+            "iter(range(100))",
+            "{n: n for n in range(100)}.values()",
+            "(n for n in range(100))",
+            "map(int, range(100))",
+            "bytes(range(100))",
+            "bytearray(range(100))",
+            "reversed(range(99, -1, -1))",
+            "sorted({*range(100)})",
+        ] {
             assert_eq!(items(&py, source), up_to(100), "{source}");
         }
         let text: Object = py.eval("'aé€'", ()).unwrap();
@@ -29,8 +39,15 @@ fn all_items_of_everything() {
         assert_eq!(letters, ["a", "é", "€"]);
         // A lazy one, and what has no __iter__ but items.
         py.exec("class A:\n  def __getitem__(self, n): return [5, 6][n]\na = [A()]", ()).unwrap();
-        let items: Vec<i64> = py.get("a").unwrap().get_item::<Object>(0).unwrap()
-            .iter().unwrap().collect::<Result<_>>().unwrap();
+        let items: Vec<i64> = py
+            .get("a")
+            .unwrap()
+            .get_item::<Object>(0)
+            .unwrap()
+            .iter()
+            .unwrap()
+            .collect::<Result<_>>()
+            .unwrap();
         assert_eq!(items, [5, 6]);
         let mut none = py.eval::<Object>("object()", ()).unwrap().iter::<i64>().unwrap();
         assert_eq!(raised(none.next().unwrap()).kind, "TypeError");
@@ -42,7 +59,8 @@ fn all_items_of_everything() {
 fn generators_give_one_at_a_time_unless_asked() {
     within_deadline("iteration", || {
         let py = python();
-        py.exec("made = []\ndef g():\n  for n in range(10):\n    made.append(n)\n    yield n", ()).unwrap();
+        py.exec("made = []\ndef g():\n  for n in range(10):\n    made.append(n)\n    yield n", ())
+            .unwrap();
         let made = py.get("made").unwrap();
         let mut one = py.eval::<Object>("g()", ()).unwrap().iter::<i64>().unwrap();
         assert_eq!(one.next().unwrap().unwrap(), 0);
@@ -54,7 +72,8 @@ fn generators_give_one_at_a_time_unless_asked() {
         assert_eq!(made.len().unwrap(), 7);
         assert_eq!(many.map(Result::unwrap).collect::<Vec<_>>(), (1..10).collect::<Vec<_>>());
         // The two do not disturb each other, and one that is dropped is closed.
-        py.exec("closed = []\ndef h():\n  try:\n    yield 1\n  finally:\n    closed.append(1)", ()).unwrap();
+        py.exec("closed = []\ndef h():\n  try:\n    yield 1\n  finally:\n    closed.append(1)", ())
+            .unwrap();
         let mut h = py.eval::<Object>("h()", ()).unwrap().iter::<i64>().unwrap();
         assert_eq!(h.next().unwrap().unwrap(), 1);
         drop(h);
@@ -93,7 +112,8 @@ fn an_exception_in_the_middle_comes_behind_what_was_before_it() {
 fn items_as_objects() {
     within_deadline("iteration", || {
         let py = python();
-        let list: Object = py.eval("[[n] for n in range(200)] + [None, 5, StopIteration]", ()).unwrap();
+        let list: Object =
+            py.eval("[[n] for n in range(200)] + [None, 5, StopIteration]", ()).unwrap();
         let objects: Vec<Object> = list.iter().unwrap().collect::<Result<_>>().unwrap();
         assert_eq!(objects.len(), 203);
         objects[7].call_method1::<()>("append", (1,)).unwrap();
@@ -116,7 +136,8 @@ fn an_endless_one_can_be_left() {
     within_deadline("iteration", || {
         let py = python();
         let count: Object = py.get("itertools.count").unwrap().call0().unwrap();
-        let first: Vec<i64> = count.iter().unwrap().batch(100).take(250).collect::<Result<_>>().unwrap();
+        let first: Vec<i64> =
+            count.iter().unwrap().batch(100).take(250).collect::<Result<_>>().unwrap();
         assert_eq!(first.last(), Some(&249));
         assert_alive(&py);
     });

@@ -24,7 +24,8 @@ pub(crate) struct Interpreter {
 
 /// What a program by such a name is, if it is a Python: shims are looked through.
 pub(crate) fn identify(program: &OsStr) -> Option<Interpreter> {
-    let code = "import os,sys;print('%d %d %d' % sys.version_info[:3], os.path.realpath(sys.executable))";
+    let code =
+        "import os,sys;print('%d %d %d' % sys.version_info[:3], os.path.realpath(sys.executable))";
     let output = Command::new(program).args(["-c", code]).stdin(Stdio::null()).output().ok()?;
     let said = String::from_utf8(output.stdout).ok()?;
     let mut words = said.trim_end().splitn(4, ' ');
@@ -47,9 +48,14 @@ fn interpreters() -> &'static [Interpreter] {
     FOUND.get_or_init(|| {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let folders = std::env::split_paths(&path).chain(pyenv());
-        let named = |name: &str| name.strip_prefix("python3").is_some_and(|rest| {
-            rest.is_empty() || rest.strip_prefix('.').is_some_and(|minor| minor.bytes().all(|c| c.is_ascii_digit()))
-        });
+        let named = |name: &str| {
+            name.strip_prefix("python3").is_some_and(|rest| {
+                rest.is_empty()
+                    || rest
+                        .strip_prefix('.')
+                        .is_some_and(|minor| minor.bytes().all(|c| c.is_ascii_digit()))
+            })
+        };
         let mut found: Vec<Interpreter> = folders
             .filter_map(|folder| folder.read_dir().ok())
             .flat_map(|entries| entries.flatten().map(|entry| entry.path()))
@@ -74,8 +80,11 @@ fn all_versions_that_ci_wants_are_here() {
     let is_missing = |&(major, minor): &(u32, u32)| {
         !interpreters().iter().any(|found| (found.version.0, found.version.1) == (major, minor))
     };
-    let missing: Vec<String> =
-        WANTED.into_iter().filter(is_missing).map(|(major, minor)| format!("{major}.{minor}")).collect();
+    let missing: Vec<String> = WANTED
+        .into_iter()
+        .filter(is_missing)
+        .map(|(major, minor)| format!("{major}.{minor}"))
+        .collect();
     if !missing.is_empty() {
         testkit::skip!("no Python {} here", missing.join(", "));
     }
@@ -88,7 +97,9 @@ fn all_of_the_surface_with_every_version() {
         let version = interpreter.version;
         let seen = crate::output::Seen::default();
         within_deadline(&format!("{program} within {DEADLINE:?}"), move || {
-            let py = listening(&seen).local(&program).unwrap_or_else(|error| panic!("{program}: {error}"));
+            let py = listening(&seen)
+                .local(&program)
+                .unwrap_or_else(|error| panic!("{program}: {error}"));
             assert_eq!(py.info().version_info, version);
             evaluations(&py);
             objects(&py);
@@ -104,19 +115,26 @@ fn all_of_the_surface_with_every_version() {
 
 fn evaluations(py: &Python) {
     let mut names = locals! { a: 1, list: vec![1] };
-    py.exec("b = a + 1\nlist.append(b)\nimport os\ndef f(n): return n + b\ndel a", &mut names).unwrap();
+    py.exec("b = a + 1\nlist.append(b)\nimport os\ndef f(n): return n + b\ndel a", &mut names)
+        .unwrap();
     assert_eq!(names.get::<i64>("b").unwrap(), 2);
     assert_eq!(names.get::<Vec<i64>>("list").unwrap(), [1, 2]);
     assert_eq!(names.get::<Object>("f").unwrap().call1::<i64>((1,)).unwrap(), 3);
     assert!(names.get::<i64>("a").is_err());
     let code = py.compile("1 // n", "mine.py", "eval").unwrap();
     let error = raised(py.eval::<i64>(&code, locals! { n: 0 }));
-    assert!(error.is_instance_of("ArithmeticError") && error.traceback.contains("    1 // n\n"), "{error:?}");
+    assert!(
+        error.is_instance_of("ArithmeticError") && error.traceback.contains("    1 // n\n"),
+        "{error:?}"
+    );
     let xml = py.import("xml").unwrap();
     assert!(xml.getattr("dom.minidom").unwrap().hasattr("parseString").unwrap());
     assert_eq!(py.get("os.path.join").unwrap().call1::<String>(("a", "b")).unwrap(), "a/b");
     assert_eq!(raised(py.import("no_such_module")).kind, "ModuleNotFoundError");
-    assert_eq!(raised(py.eval::<()>("open('/no/such')", ())).args[2], Value::Str("/no/such".into()));
+    assert_eq!(
+        raised(py.eval::<()>("open('/no/such')", ())).args[2],
+        Value::Str("/no/such".into())
+    );
     assert!(raised(py.exec("def f(): f()\nf()", ())).is_instance_of("RecursionError"));
 }
 
@@ -130,24 +148,48 @@ fn objects(py: &Python) {
     assert_eq!(list.add::<Vec<i64>>(vec![1]).unwrap(), [0, 2, 5, 1]);
     assert!(list.contains(5).unwrap() && list.eq::<bool>(vec![0, 2, 5]).unwrap());
     assert!(py.eval::<bool>("(lambda l: l is m)(l)", locals! { l: &list, m: &list }).unwrap());
-    assert_eq!(py.eval::<Object>("range(1000)", ()).unwrap().iter::<i64>().unwrap().map(Result::unwrap).sum::<i64>(), 499_500);
+    assert_eq!(
+        py.eval::<Object>("range(1000)", ())
+            .unwrap()
+            .iter::<i64>()
+            .unwrap()
+            .map(Result::unwrap)
+            .sum::<i64>(),
+        499_500
+    );
     let generator: Object = py.eval("(1 // (3 - n) for n in range(9))", ()).unwrap();
     assert_eq!(generator.iter::<i64>().unwrap().batch(10).take_while(Result::is_ok).count(), 3);
     let lock: Object = py.get("threading.Lock").unwrap().call0().unwrap();
-    lock.with(|_: bool| { assert!(lock.call_method0::<bool>("locked")?); Ok(()) }).unwrap().unwrap();
+    lock.with(|_: bool| {
+        assert!(lock.call_method0::<bool>("locked")?);
+        Ok(())
+    })
+    .unwrap()
+    .unwrap();
     assert!(!lock.call_method0::<bool>("locked").unwrap());
     drop((list, generator, lock));
     let before = crate::objects::table(py);
-    drop(py.eval::<Object>("[[] for _ in range(5000)]", ()).unwrap().iter::<Object>().unwrap().map(Result::unwrap).collect::<Vec<_>>());
+    drop(
+        py.eval::<Object>("[[] for _ in range(5000)]", ())
+            .unwrap()
+            .iter::<Object>()
+            .unwrap()
+            .map(Result::unwrap)
+            .collect::<Vec<_>>(),
+    );
     testkit::wait_until(DEADLINE, "an empty table", || crate::objects::table(py) <= before);
 }
 
 fn callbacks(py: &Python) {
     let back = py.clone();
     let f = py.callback(move |(n,): (i64,)| Ok(back.eval::<i64>("10 // n", locals! { n: n })?));
-    assert_eq!(py.eval::<Vec<i64>>("[f(n) for n in (1, 2, 5)]", locals! { f: &f }).unwrap(), [10, 5, 2]);
+    assert_eq!(
+        py.eval::<Vec<i64>>("[f(n) for n in (1, 2, 5)]", locals! { f: &f }).unwrap(),
+        [10, 5, 2]
+    );
     assert_eq!(raised(py.eval::<i64>("f(0)", locals! { f: &f })).kind, "ZeroDivisionError");
-    let threads = "(lambda e, got: ([t.start() for t in e], [t.join() for t in e], sorted(got))[2])";
+    let threads =
+        "(lambda e, got: ([t.start() for t in e], [t.join() for t in e], sorted(got))[2])";
     py.exec("import threading\ngot = []\n\
         def threads(f): return [threading.Thread(target=lambda n=n: got.append(f(n))) for n in (1, 2, 5)]", ()).unwrap();
     let code = format!("{threads}(threads(f), got)");
@@ -158,14 +200,20 @@ fn callbacks(py: &Python) {
 
 fn interrupts(py: &Python) {
     let late = py.clone().with_timeout(std::time::Duration::from_millis(50));
-    for code in ["while True: pass", "import time; time.sleep(1000)", "import threading; threading.Event().wait()"] {
+    for code in [
+        "while True: pass",
+        "import time; time.sleep(1000)",
+        "import threading; threading.Event().wait()",
+    ] {
         assert!(matches!(late.exec(code, ()), Err(Error::TimedOut { .. })), "{code}");
     }
     assert_eq!(py.eval::<i64>("1", ()).unwrap(), 1);
     // Others are answered while one sleeps.
     std::thread::scope(|scope| {
         scope.spawn(|| py.exec("e = threading.Event(); begun = 1; assert e.wait(20)", ()).unwrap());
-        testkit::wait_until(DEADLINE, "an answer", || py.eval::<bool>("'begun' in globals()", ()).unwrap());
+        testkit::wait_until(DEADLINE, "an answer", || {
+            py.eval::<bool>("'begun' in globals()", ()).unwrap()
+        });
         py.get("e.set").unwrap().call0::<()>().unwrap();
     });
 }
@@ -173,9 +221,17 @@ fn interrupts(py: &Python) {
 fn values(py: &Python) {
     let bytes = serde_bytes::ByteBuf::from(vec![7; 200_000]);
     assert_eq!(py.eval::<serde_bytes::ByteBuf>("b", locals! { b: &bytes }).unwrap(), bytes);
-    let value = Value::Tuple(vec![Value::Int(i128::MIN), Value::Float(0.5), Value::Str("é€😀".into()), Value::None]);
+    let value = Value::Tuple(vec![
+        Value::Int(i128::MIN),
+        Value::Float(0.5),
+        Value::Str("é€😀".into()),
+        Value::None,
+    ]);
     assert_eq!(py.eval::<Value>("v", locals! { v: &value }).unwrap(), value);
-    assert_eq!(py.eval::<Value>("'\\udcff'", ()).unwrap(), Value::SurrogateStr(b"\xed\xb3\xbf".into()));
+    assert_eq!(
+        py.eval::<Value>("'\\udcff'", ()).unwrap(),
+        Value::SurrogateStr(b"\xed\xb3\xbf".into())
+    );
     assert!(py.eval::<Value>("compile('1', 'x', 'eval')", ()).is_err());
     assert!(py.eval::<Value>("(lambda l: l.append(l) or l)([])", ()).is_err());
     let (n, o): (i64, Object) = py.eval("(1, object())", ()).unwrap();
@@ -195,6 +251,9 @@ fn faults(py: &Python) {
     let code = "import multiprocessing as m\np = m.get_context('fork').Process(target=print, args=('child',))\n\
         p.start(); p.join(); assert p.exitcode == 0, p.exitcode";
     py.exec(code, ()).unwrap();
-    assert_eq!(py.eval::<Vec<u8>>("__import__('subprocess').check_output(['echo', 'x'])", ()).unwrap(), b"x\n");
+    assert_eq!(
+        py.eval::<Vec<u8>>("__import__('subprocess').check_output(['echo', 'x'])", ()).unwrap(),
+        b"x\n"
+    );
     assert_eq!(py.eval::<i64>("1", ()).unwrap(), 1);
 }

@@ -65,7 +65,8 @@ fn what_marshal_would_take_for_something_else_is_written_back() {
     within_deadline("it", || {
         let py = python();
         let mut names = locals! {};
-        let code = "c = compile('6 * 7', 'x', 'eval')\ns = StopIteration\nn = 1\nl = [StopIteration]";
+        let code =
+            "c = compile('6 * 7', 'x', 'eval')\ns = StopIteration\nn = 1\nl = [StopIteration]";
         py.exec(code, &mut names).unwrap();
         assert_eq!(names.get::<i64>("n").unwrap(), 1);
         let c: Object = names.get("c").unwrap();

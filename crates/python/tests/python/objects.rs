@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use testkit::{within_deadline, wait_until, DEADLINE};
+use testkit::{DEADLINE, wait_until, within_deadline};
 use thither_python::{Callback, Error, Object, Python, Raise, Result, Value, locals};
 
-use crate::{assert_alive, python, quiet, program, raised};
+use crate::{assert_alive, program, python, quiet, raised};
 
 fn object(py: &Python, source: &str) -> Object {
     py.eval(source, ()).unwrap_or_else(|error| panic!("{source}: {error}"))
@@ -62,8 +62,20 @@ fn operators_by_name() {
         let py = python();
         let a = object(&py, "13");
         let int = |n| Value::Int(n);
-        for (op, result) in [("radd", 18), ("rsub", -8), ("rmul", 65), ("rfloordiv", 0), ("rmod", 5), ("rpow", 5_i128.pow(13)),
-            ("rlshift", 5 << 13), ("rrshift", 0), ("rand_", 5), ("ror_", 13), ("rxor", 8), ("iadd", 18)] {
+        for (op, result) in [
+            ("radd", 18),
+            ("rsub", -8),
+            ("rmul", 65),
+            ("rfloordiv", 0),
+            ("rmod", 5),
+            ("rpow", 5_i128.pow(13)),
+            ("rlshift", 5 << 13),
+            ("rrshift", 0),
+            ("rand_", 5),
+            ("ror_", 13),
+            ("rxor", 8),
+            ("iadd", 18),
+        ] {
             check(&a, op, &[5], int(result));
         }
         check(&a, "divmod", &[5], Value::Tuple(vec![int(2), int(3)]));
@@ -124,7 +136,10 @@ fn attributes_and_texts() {
         assert_eq!(a.getattr("__doc__").unwrap().extract::<String>().unwrap(), "About.");
         let kind = a.get_type().unwrap();
         assert!(kind.is(&py.get("A").unwrap()).unwrap() && a.is_instance(&kind).unwrap());
-        assert_eq!(object(&py, "'abc'").hash().unwrap(), py.eval::<i64>("hash('abc')", ()).unwrap());
+        assert_eq!(
+            object(&py, "'abc'").hash().unwrap(),
+            py.eval::<i64>("hash('abc')", ()).unwrap()
+        );
         assert_eq!(raised(object(&py, "[]").hash()).kind, "TypeError");
         assert!(object(&py, "[1]").eq::<bool>(object(&py, "[1]")).unwrap());
     });
@@ -145,10 +160,17 @@ class C:
     within_deadline("with", || {
         let py = python();
         py.exec(CODE, ()).unwrap();
-        let seen = |c: &Object| c.getattr("seen").unwrap().extract::<Vec<Option<String>>>().unwrap();
-        let some = |names: &[&str]| names.iter().map(|name| Some((*name).to_string())).collect::<Vec<_>>();
+        let seen =
+            |c: &Object| c.getattr("seen").unwrap().extract::<Vec<Option<String>>>().unwrap();
+        let some =
+            |names: &[&str]| names.iter().map(|name| Some((*name).to_string())).collect::<Vec<_>>();
         let c = object(&py, "C(False)");
-        let got = c.with(|list: Object| { list.call_method1::<()>("append", ("in",))?; Ok(5) }).unwrap();
+        let got = c
+            .with(|list: Object| {
+                list.call_method1::<()>("append", ("in",))?;
+                Ok(5)
+            })
+            .unwrap();
         assert_eq!(got, Some(5));
         assert_eq!(seen(&c), [some(&["enter", "in"]), vec![None]].concat());
         for (swallows, c) in [(false, object(&py, "C(False)")), (true, object(&py, "C(True)"))] {
@@ -174,7 +196,13 @@ fn an_object_that_goes_home_is_itself() {
         py.exec("kept = o", locals! { o: &o }).unwrap();
         py.globals().unwrap().set_item("kept", &o).unwrap();
         assert!(py.eval::<bool>("kept is o", locals! { o: &o }).unwrap());
-        assert!(py.eval::<bool>("kept is l[1][0]['k']", locals! { l: (1, vec![HashMap::from([("k", &o)])]) }).unwrap());
+        assert!(
+            py.eval::<bool>(
+                "kept is l[1][0]['k']",
+                locals! { l: (1, vec![HashMap::from([("k", &o)])]) }
+            )
+            .unwrap()
+        );
         // It comes under the same number, however often.
         let again: Vec<Object> = py.eval("[kept, kept, (kept)]", ()).unwrap();
         assert!(again.iter().all(|other| other.is(&o).unwrap()));
@@ -236,9 +264,8 @@ fn proxies_are_let_go_while_nobody_calls() {
         py.exec("class A:\n  def __del__(self): told(1)", ()).unwrap();
         let (sender, receiver) = std::sync::mpsc::channel();
         let sender = std::sync::Mutex::new(sender);
-        let told = py.callback(move |(n,): (i64,)| {
-            sender.lock().unwrap().send(n).map_err(Raise::from)
-        });
+        let told =
+            py.callback(move |(n,): (i64,)| sender.lock().unwrap().send(n).map_err(Raise::from));
         py.globals().unwrap().set_item("told", told).unwrap();
         drop(object(&py, "A()"));
         assert_eq!(receiver.recv(), Ok(1));

@@ -47,8 +47,12 @@ fn in_order_and_before_the_reply() {
     }
     within_deadline("output", || {
         let it = listened();
-        it.0.exec("import os, sys, subprocess, ctypes\nlibc = ctypes.CDLL(None)\n\
-            def c(text): libc.puts(text); libc.fflush(None)", ()).unwrap();
+        it.0.exec(
+            "import os, sys, subprocess, ctypes\nlibc = ctypes.CDLL(None)\n\
+            def c(text): libc.puts(text); libc.fflush(None)",
+            (),
+        )
+        .unwrap();
         check(&it, "print('a')", ">a\n");
         check(&it, "print('no end', end='')", ">no end");
         check(&it, "print('é€😀')", ">é€😀\n");
@@ -61,9 +65,17 @@ fn in_order_and_before_the_reply() {
         check(&it, "os.write(2, b'a')", "!a");
         check(&it, "sys.stdout.buffer.write(b'a'); sys.stdout.write('b')", ">ab");
         check(&it, "print('x' * 200000)", &format!(">{}\n", "x".repeat(200_000)));
-        check(&it, "os.system('head -c 300000 /dev/zero | tr \"\\\\0\" y')", &format!(">{}", "y".repeat(300_000)));
+        check(
+            &it,
+            "os.system('head -c 300000 /dev/zero | tr \"\\\\0\" y')",
+            &format!(">{}", "y".repeat(300_000)),
+        );
         check(&it, "sys.__stdout__.write('a'); sys.stderr.write('\\udc80')", ">a!\\udc80");
-        check(&it, "import warnings; warnings.warn_explicit('w', UserWarning, 'f', 1)", "!f:1: UserWarning: w\n");
+        check(
+            &it,
+            "import warnings; warnings.warn_explicit('w', UserWarning, 'f', 1)",
+            "!f:1: UserWarning: w\n",
+        );
         // An error's own prints, too.
         assert!(it.0.exec("print('a'); 1 // 0", ()).is_err());
         assert_eq!(taken(&it.1), ">a\n");
@@ -81,18 +93,26 @@ fn from_threads_and_children_that_go_on() {
     within_deadline("output", || {
         let (py, seen) = listened();
         py.exec("import threading\nthreading.Timer(.05, print, ('later',)).start()", ()).unwrap();
-        wait_until(DEADLINE, "later", || *seen.lock().unwrap() == [(Stream::Stdout, b"later\n".to_vec())]);
+        wait_until(DEADLINE, "later", || {
+            *seen.lock().unwrap() == [(Stream::Stdout, b"later\n".to_vec())]
+        });
         taken(&seen);
         py.exec("import subprocess\nchild = subprocess.Popen(['sh', '-c', 'read x; echo child $x; read y'], stdin=-1)", ()).unwrap();
         assert_eq!(taken(&seen), "");
         py.exec("child.stdin.write(b'1\\n'); child.stdin.flush()", ()).unwrap();
-        wait_until(DEADLINE, "child", || *seen.lock().unwrap() == [(Stream::Stdout, b"child 1\n".to_vec())]);
+        wait_until(DEADLINE, "child", || {
+            *seen.lock().unwrap() == [(Stream::Stdout, b"child 1\n".to_vec())]
+        });
         py.exec("child.stdin.close(); child.wait()", ()).unwrap();
         // Many threads print whole lines.
         taken(&seen);
-        py.exec("def go(n):\n  for _ in range(100): print(str(n) * 50)\n\
+        py.exec(
+            "def go(n):\n  for _ in range(100): print(str(n) * 50)\n\
             all = [threading.Thread(target=go, args=(n,)) for n in range(4)]\n\
-            [t.start() for t in all]; [t.join() for t in all]", ()).unwrap();
+            [t.start() for t in all]; [t.join() for t in all]",
+            (),
+        )
+        .unwrap();
         let text = taken(&seen);
         let lines: Vec<&str> = text[1..].lines().collect();
         assert_eq!(lines.iter().map(|line| line.len()).sum::<usize>(), 4 * 100 * 50);
@@ -108,13 +128,25 @@ fn print_or_a_child_corrupts_the_stream() {
         assert_eq!(py.eval::<String>("os.popen('echo a; cat').read()", ()).unwrap(), "a\n");
         assert!(crate::raised(py.eval::<String>("input()", ())).is_instance_of("EOFError"));
         assert_eq!(py.eval::<String>("sys.stdin.read()", ()).unwrap(), "");
-        assert_eq!(py.eval::<(i64, i64)>("(sys.stdout.fileno(), sys.stderr.fileno())", ()).unwrap(), (1, 2));
+        assert_eq!(
+            py.eval::<(i64, i64)>("(sys.stdout.fileno(), sys.stderr.fileno())", ()).unwrap(),
+            (1, 2)
+        );
         assert!(!py.eval::<bool>("sys.stdout.isatty() or os.isatty(1)", ()).unwrap());
         taken(&seen);
         // A child that inherits everything finds no channel.
-        let fds = "__import__('subprocess').check_output(['sh', '-c', 'ls /proc/self/fd'], close_fds=False)";
-        let fds: Vec<u8> = py.eval(fds, ()).unwrap();
-        assert_eq!(String::from_utf8(fds).unwrap().lines().count(), 4);
+        let own = "[o for o in __import__('gc').get_objects() if type(o).__name__ == 'Agent'][0]";
+        let own = format!(
+            "(lambda a: [os.readlink('/proc/self/fd/%d' % fd) for fd in (a.source, a.sink)])({own})"
+        );
+        let own: Vec<String> = py.eval(own, ()).unwrap();
+        let fds = "__import__('subprocess').check_output(['ls', '-l', '/proc/self/fd'], close_fds=False).decode()";
+        let fds: String = py.eval(fds, ()).unwrap();
+        assert!(
+            fds.contains(" 1 -> ")
+                && own.iter().all(|own| own.starts_with("pipe:") && !fds.contains(own)),
+            "{fds}"
+        );
         // All of them closed.
         py.exec("os.close(0); os.close(1); os.close(2)", ()).unwrap();
         assert_alive(&py);
@@ -125,13 +157,45 @@ fn print_or_a_child_corrupts_the_stream() {
     });
 }
 
+/// Keeps what is logged on its thread.
+struct Log(Mutex<Vec<String>>);
+
+impl tracing::Subscriber for Log {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.target() == "thither_python::remote"
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        event.record(&mut |field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
+            self.0.lock().unwrap().push(format!("{field}={value:?}"));
+        });
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
 #[test]
 fn logs_of_the_other_side() {
     within_deadline("logs", || {
         let mut start = crate::quiet();
         start.log = true;
         let py = start.local(program()).unwrap();
-        assert_alive(&py);
-        assert_eq!(py.get("os.path.join").unwrap().call1::<String>(("a", "b")).unwrap(), "a/b");
+        let log = Arc::new(Log(Mutex::default()));
+        tracing::subscriber::with_default(Arc::clone(&log), || {
+            let joined: String = py.get("os.path.join").unwrap().call1(("a", "b")).unwrap();
+            assert_eq!(joined, "a/b");
+        });
+        let log = std::mem::take(&mut *log.0.lock().unwrap());
+        assert!(log.iter().any(|line| line.contains("call of os.path.join")), "{log:?}");
     });
 }

@@ -12,7 +12,8 @@ use crate::{assert_alive, python};
 fn one_sleeps_and_others_are_answered() {
     within_deadline("overlap", || {
         let py = python();
-        py.exec("import threading, time\nbegun, go = threading.Event(), threading.Event()", ()).unwrap();
+        py.exec("import threading, time\nbegun, go = threading.Event(), threading.Event()", ())
+            .unwrap();
         thread::scope(|scope| {
             let waits = scope.spawn(|| py.eval::<bool>("begun.set() or go.wait()", ()));
             assert!(py.get("begun.wait").unwrap().call0::<bool>().unwrap());
@@ -20,7 +21,11 @@ fn one_sleeps_and_others_are_answered() {
             let others: Vec<_> = (0..10)
                 .map(|n| {
                     let py = &py;
-                    scope.spawn(move || (0..20).map(|m| py.eval::<i64>("n * m", locals! { n: n, m: m }).unwrap()).sum::<i64>())
+                    scope.spawn(move || {
+                        (0..20)
+                            .map(|m| py.eval::<i64>("n * m", locals! { n: n, m: m }).unwrap())
+                            .sum::<i64>()
+                    })
                 })
                 .collect();
             let sums: Vec<i64> = others.into_iter().map(|other| other.join().unwrap()).collect();
@@ -44,7 +49,9 @@ fn calls_of_one_thread_keep_their_order() {
                 let note = &note;
                 scope.spawn(move || {
                     for round in 0..10 {
-                        let sent: Vec<_> = (0..20).map(|n| note.start1::<()>((who, round * 20 + n)).unwrap()).collect();
+                        let sent: Vec<_> = (0..20)
+                            .map(|n| note.start1::<()>((who, round * 20 + n)).unwrap())
+                            .collect();
                         for pending in sent {
                             pending.wait().unwrap();
                         }
@@ -59,12 +66,52 @@ fn calls_of_one_thread_keep_their_order() {
     });
 }
 
+/// Parts of the agent are compiled when they are first needed, by whichever thread that is.
+#[test]
+fn first_uses_at_once() {
+    within_deadline("first uses", || {
+        for _ in 0..10 {
+            let py = python();
+            py.exec("import sys\nsys.setswitchinterval(1e-6)", ()).unwrap();
+            let f = py.callback(|(n,): (i64,)| Ok(n));
+            let start = Barrier::new(5);
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    start.wait();
+                    py.eval::<i64>("1 // 0", ()).unwrap_err()
+                });
+                scope.spawn(|| {
+                    start.wait();
+                    py.start_eval::<i64>("2", ()).unwrap().cancel()
+                });
+                scope.spawn(|| {
+                    start.wait();
+                    assert_eq!(py.eval::<i64>("f(3)", locals! { f: &f }).unwrap(), 3)
+                });
+                scope.spawn(|| {
+                    start.wait();
+                    py.eval::<Object>("iter([1])", ()).unwrap().iter::<i64>().unwrap().count()
+                });
+                scope.spawn(|| {
+                    start.wait();
+                    py.eval::<(i64, Object)>("(1, object())", ()).unwrap()
+                });
+            });
+            assert_alive(&py);
+        }
+    });
+}
+
 #[test]
 fn objects_of_many_threads() {
     within_deadline("objects", || {
         let py = python();
-        py.exec("import sys\nsys.setswitchinterval(1e-6)\nshared = [[n] for n in range(5)]\n\
-            def get(n): return shared[n % 5]", ()).unwrap();
+        py.exec(
+            "import sys\nsys.setswitchinterval(1e-6)\nshared = [[n] for n in range(5)]\n\
+            def get(n): return shared[n % 5]",
+            (),
+        )
+        .unwrap();
         let before = crate::objects::table(&py);
         let get = py.get("get").unwrap().resolve().unwrap();
         let start = Barrier::new(6);
@@ -82,7 +129,9 @@ fn objects_of_many_threads() {
             }
         });
         drop(get);
-        testkit::wait_until(testkit::DEADLINE, "an empty table", || crate::objects::table(&py) == before);
+        testkit::wait_until(testkit::DEADLINE, "an empty table", || {
+            crate::objects::table(&py) == before
+        });
         assert_alive(&py);
     });
 }
@@ -147,7 +196,8 @@ fn large_values_of_many_threads() {
                 scope.spawn(move || {
                     let bytes = serde_bytes::ByteBuf::from(vec![who; 3_000_000]);
                     for _ in 0..3 {
-                        let back: serde_bytes::ByteBuf = py.eval("b[::-1]", locals! { b: &bytes }).unwrap();
+                        let back: serde_bytes::ByteBuf =
+                            py.eval("b[::-1]", locals! { b: &bytes }).unwrap();
                         assert_eq!(back, bytes);
                     }
                 });
@@ -163,10 +213,12 @@ fn many_connections() {
         let all = Arc::new(Mutex::new(Vec::new()));
         thread::scope(|scope| {
             for _ in 0..4 {
-                scope.spawn(|| for _ in 0..4 {
-                    let py = python();
-                    assert_alive(&py);
-                    all.lock().unwrap().push(py);
+                scope.spawn(|| {
+                    for _ in 0..4 {
+                        let py = python();
+                        assert_alive(&py);
+                        all.lock().unwrap().push(py);
+                    }
                 });
             }
         });

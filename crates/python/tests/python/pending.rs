@@ -63,7 +63,8 @@ fn unbounded_pipelining_stalls_both_sides() {
         let mut start = quiet();
         start.window = 3;
         let py = start.local(program()).unwrap();
-        let all: Vec<Pending<usize>> = (0..100).map(|n| py.start_eval("n", locals! { n: n }).unwrap()).collect();
+        let all: Vec<Pending<usize>> =
+            (0..100).map(|n| py.start_eval("n", locals! { n: n }).unwrap()).collect();
         assert_eq!(all.into_iter().map(|one| one.wait().unwrap()).sum::<usize>(), 4950);
         // As large as pipes are, both ways, with nobody to read the replies.
         let text = "x".repeat(300_000);
@@ -75,10 +76,12 @@ fn unbounded_pipelining_stalls_both_sides() {
         // Callbacks are not kept by a full window.
         let back = py.clone();
         let f = py.callback(move |(n,): (i64,)| Ok(back.eval::<i64>("n", locals! { n: n })?));
-        let all: Vec<Pending<i64>> = (0..30).map(|n| py.start_eval("f(n)", locals! { f: &f, n: n }).unwrap()).collect();
+        let all: Vec<Pending<i64>> =
+            (0..30).map(|n| py.start_eval("f(n)", locals! { f: &f, n: n }).unwrap()).collect();
         assert_eq!(all.into_iter().map(|one| one.wait().unwrap()).sum::<i64>(), 435);
         // One that waits for its turn can be given up.
-        let sleeps: Vec<Pending<()>> = (0..3).map(|_| py.start_eval("__import__('time').sleep(1000)", ()).unwrap()).collect();
+        let sleeps: Vec<Pending<()>> =
+            (0..3).map(|_| py.start_eval("__import__('time').sleep(1000)", ()).unwrap()).collect();
         let late = py.clone().with_timeout(std::time::Duration::from_millis(50));
         assert!(matches!(late.start_eval::<()>("1", ()), Err(Error::TimedOut { .. })));
         sleeps.into_iter().for_each(Pending::cancel);
@@ -182,7 +185,8 @@ fn a_waker_that_drops_another_call() {
     within_deadline("a wake", || {
         let py = python();
         let mut slow = Box::pin(py.start_eval::<()>("__import__('time').sleep(.05)", ()).unwrap());
-        let waker = Waker::from(Arc::new(Dropping(Mutex::new(Some(start(&py, 1))), thread::current())));
+        let waker =
+            Waker::from(Arc::new(Dropping(Mutex::new(Some(start(&py, 1))), thread::current())));
         while slow.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
             thread::park();
         }

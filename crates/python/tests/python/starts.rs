@@ -47,11 +47,16 @@ impl Script {
 #[test]
 fn a_banner_breaks_the_start() {
     within_deadline("a banner", || {
-        let py = Script::new("echo Welcome; echo 'stty: not a tty' >&2; exec PYTHON \"$@\"").start(quiet()).unwrap();
+        let py = Script::new("echo Welcome; echo 'stty: not a tty' >&2; exec PYTHON \"$@\"")
+            .start(quiet())
+            .unwrap();
         assert_alive(&py);
-        let py = Script::new("head -c 100000 /dev/urandom; exec PYTHON \"$@\"").start(quiet()).unwrap();
+        let py =
+            Script::new("head -c 100000 /dev/urandom; exec PYTHON \"$@\"").start(quiet()).unwrap();
         assert_alive(&py);
-        let py = Script::new("head -c 100000 /dev/zero; echo; exec PYTHON \"$@\"").start(quiet()).unwrap();
+        let py = Script::new("head -c 100000 /dev/zero; echo; exec PYTHON \"$@\"")
+            .start(quiet())
+            .unwrap();
         assert_alive(&py);
     });
 }
@@ -78,7 +83,8 @@ fn connecting_hangs_for_ever() {
 #[test]
 fn what_does_not_answer_is_not_left_behind() {
     within_deadline("a start", || {
-        for last in ["exec sleep 1000", "exit 1", "trap '' TERM HUP PIPE; exec sleep 1000 >&- 2>&-"] {
+        for last in ["exec sleep 1000", "exit 1", "trap '' TERM HUP PIPE; exec sleep 1000 >&- 2>&-"]
+        {
             let script = Script::new(&format!("echo $$ > \"${{0%/*}}/pid\"; {last}"));
             let mut start = quiet();
             start.timeout = Duration::from_millis(300);
@@ -127,7 +133,10 @@ fn a_misleading_error_and_stderr_lost() {
 
 #[test]
 fn an_old_python() {
-    let old = matrix::pyenv().into_iter().map(|folder| folder.join("python2.7")).find(|path| path.exists());
+    let old = matrix::pyenv()
+        .into_iter()
+        .map(|folder| folder.join("python2.7"))
+        .find(|path| path.exists());
     let Some(old) = old.or_else(|| testkit::find_program("python2.7").ok()) else {
         testkit::skip!("no Python 2.7 here");
     };
@@ -140,12 +149,14 @@ fn an_old_python() {
 #[test]
 fn a_full_stderr_pipe() {
     within_deadline("stderr", || {
-        let py = Script::new("head -c 500000 /dev/zero >&2; exec PYTHON \"$@\"").start(quiet()).unwrap();
+        let py =
+            Script::new("head -c 500000 /dev/zero >&2; exec PYTHON \"$@\"").start(quiet()).unwrap();
         py.exec("import sys\nfor _ in range(100): sys.stderr.write('x' * 10000)", ()).unwrap();
         py.exec("import os\nfor _ in range(100): os.write(2, b'x' * 10000)", ()).unwrap();
         assert_alive(&py);
         // Beyond what is read of it.
-        let why = Script::new("head -c 5000000 /dev/zero >&2; echo the end >&2; exit 1").why(quiet());
+        let why =
+            Script::new("head -c 5000000 /dev/zero >&2; echo the end >&2; exit 1").why(quiet());
         assert!(why.contains("exit status: 1"), "{why}");
     });
 }
@@ -198,7 +209,9 @@ fn a_non_blocking_stdout() {
 fn over_any_streams() {
     within_deadline("streams", || {
         let mut child = spawn(Stdio::piped(), Stdio::piped());
-        let py = quiet().over_streams(child.stdout.take().unwrap(), child.stdin.take().unwrap()).unwrap();
+        let py = quiet()
+            .over_streams(child.stdout.take().unwrap(), child.stdin.take().unwrap())
+            .unwrap();
         assert_alive(&py);
         assert_eq!(py.eval::<String>("'x' * 1000000", ()).unwrap().len(), 1_000_000);
         assert_eq!(py.info().pid, child.id());
@@ -206,7 +219,9 @@ fn over_any_streams() {
         assert!(child.wait().unwrap().success());
         // The end, seen by the pumps.
         let mut child = spawn(Stdio::piped(), Stdio::piped());
-        let py = quiet().over_streams(child.stdout.take().unwrap(), child.stdin.take().unwrap()).unwrap();
+        let py = quiet()
+            .over_streams(child.stdout.take().unwrap(), child.stdin.take().unwrap())
+            .unwrap();
         let error = py.exec("import os; os._exit(0)", ()).unwrap_err();
         assert!(matches!(error, Error::Closed { .. }), "{error}");
         child.wait().unwrap();

@@ -27,7 +27,15 @@ fn both_ways() {
         let int = Value::Int;
         check(&py, "None", Value::None);
         check(&py, "True", Value::Bool(true));
-        for n in [0, -1, i128::from(i32::MAX) + 1, i128::from(i64::MIN), i128::from(u64::MAX), i128::MAX, i128::MIN] {
+        for n in [
+            0,
+            -1,
+            i128::from(i32::MAX) + 1,
+            i128::from(i64::MIN),
+            i128::from(u64::MAX),
+            i128::MAX,
+            i128::MIN,
+        ] {
             check(&py, &n.to_string(), int(n));
         }
         check(&py, "1.5", Value::Float(1.5));
@@ -35,8 +43,21 @@ fn both_ways() {
         check(&py, "'aé€😀\\0'", text("aé€😀\0"));
         check(&py, "b'\\0\\xff'", Value::Bytes(vec![0, 255]));
         check(&py, "'\\udcff'", Value::SurrogateStr(b"\xed\xb3\xbf".into()));
-        check(&py, "(1, (), [[]], {})", Value::Tuple(vec![int(1), Value::Tuple(vec![]), Value::List(vec![Value::List(vec![])]), Value::Dict(vec![])]));
-        check(&py, "{'a': 1, (2,): None}", Value::Dict(vec![(text("a"), int(1)), (Value::Tuple(vec![int(2)]), Value::None)]));
+        check(
+            &py,
+            "(1, (), [[]], {})",
+            Value::Tuple(vec![
+                int(1),
+                Value::Tuple(vec![]),
+                Value::List(vec![Value::List(vec![])]),
+                Value::Dict(vec![]),
+            ]),
+        );
+        check(
+            &py,
+            "{'a': 1, (2,): None}",
+            Value::Dict(vec![(text("a"), int(1)), (Value::Tuple(vec![int(2)]), Value::None)]),
+        );
         check(&py, "{1}", Value::Set(vec![int(1)]));
         check(&py, "frozenset([1])", Value::FrozenSet(vec![int(1)]));
     });
@@ -49,7 +70,10 @@ fn types_of_rust() {
         assert_eq!(py.eval::<HashMap<String, u8>>("{'a': 1}", ()).unwrap()["a"], 1);
         assert_eq!(py.eval::<BTreeMap<i8, bool>>("{-1: True}", ()).unwrap()[&-1], true);
         assert!(py.eval::<HashSet<char>>("{'x', 'y'}", ()).unwrap().contains(&'y'));
-        assert_eq!(py.eval::<(Option<i64>, Option<i64>)>("(None, 1)", ()).unwrap(), (None, Some(1)));
+        assert_eq!(
+            py.eval::<(Option<i64>, Option<i64>)>("(None, 1)", ()).unwrap(),
+            (None, Some(1))
+        );
         assert_eq!(py.eval::<[f32; 2]>("[1, .5]", ()).unwrap(), [1.0, 0.5]);
         assert_eq!(py.eval::<Vec<u8>>("b'ab'", ()).unwrap(), b"ab");
         py.eval::<()>("object()", ()).unwrap();
@@ -79,11 +103,21 @@ fn subclasses_and_views_are_copied_as_what_they_are_based_on() {
         assert_eq!(py.eval::<i64>("E.A", ()).unwrap(), 5);
         assert_eq!(py.eval::<String>("S('x')", ()).unwrap(), "x");
         assert_eq!(py.eval::<(i64, i64)>("P(1, 2)", ()).unwrap(), (1, 2));
-        assert_eq!(py.eval::<HashMap<String, Vec<i64>>>("collections.OrderedDict(a=range(3))", ()).unwrap()["a"], [0, 1, 2]);
+        assert_eq!(
+            py.eval::<HashMap<String, Vec<i64>>>("collections.OrderedDict(a=range(3))", ())
+                .unwrap()["a"],
+            [0, 1, 2]
+        );
         assert_eq!(py.eval::<Vec<String>>("{'a': 1}.keys()", ()).unwrap(), ["a"]);
         assert_eq!(py.eval::<ByteBuf>("bytearray(b'x')", ()).unwrap(), b"x");
         assert_eq!(py.eval::<Vec<i64>>("collections.deque([1])", ()).unwrap(), [1]);
-        for not in ["compile('1', 'x', 'eval')", "[compile('1', 'x', 'eval')]", "StopIteration", "[StopIteration, object()]", "iter([])"] {
+        for not in [
+            "compile('1', 'x', 'eval')",
+            "[compile('1', 'x', 'eval')]",
+            "StopIteration",
+            "[StopIteration, object()]",
+            "iter([])",
+        ] {
             assert!(py.eval::<Value>(not, ()).is_err(), "{not}");
             assert_alive(&py);
         }
@@ -104,7 +138,8 @@ fn large_messages() {
         let text: String = py.eval("s * 2", locals! { s: "é".repeat(1 << 20) }).unwrap();
         assert_eq!(text.len(), 4 << 20);
         let both = (ByteBuf::from(vec![1; 70_000]), 5, vec![ByteBuf::from(vec![2; 80_000])]);
-        let (n, back): (usize, ByteBuf) = py.eval("(b[1] + len(b[0]), b[2][0] * 2)", locals! { b: both }).unwrap();
+        let (n, back): (usize, ByteBuf) =
+            py.eval("(b[1] + len(b[0]), b[2][0] * 2)", locals! { b: both }).unwrap();
         assert_eq!((n, back.len()), (70_005, 160_000));
         let numbers: Vec<i64> = (0..300_000).collect();
         let back: Vec<i64> = py.eval("[x + 1 for x in l]", locals! { l: &numbers }).unwrap();
@@ -118,7 +153,8 @@ fn large_views() {
     within_deadline("large views", || {
         let py = python();
         let check = |source: &str, len: usize| {
-            let got: ByteBuf = py.eval(source, ()).unwrap_or_else(|error| panic!("{source}: {error}"));
+            let got: ByteBuf =
+                py.eval(source, ()).unwrap_or_else(|error| panic!("{source}: {error}"));
             assert_eq!(got.len(), len, "{source}");
             assert_alive(&py);
         };
@@ -166,7 +202,11 @@ fn values_too_large() {
         assert_alive(&py);
         for source in ["b'x' * (2 << 20)", "'x' * (2 << 20)", "(1, b'x' * (2 << 20))"] {
             let error = py.eval::<Value>(source, ()).unwrap_err();
-            assert!(error.to_string().contains("more than is read") || matches!(error, Error::Decode(_)), "{error}");
+            assert!(
+                error.to_string().contains("more than is read")
+                    || matches!(error, Error::Decode(_)),
+                "{error}"
+            );
             assert_alive(&py);
         }
         // What is refused over there, for want of memory, is an exception.
@@ -192,7 +232,8 @@ fn file_names_that_are_not_utf_8() {
         let error = list.call1::<Vec<String>>((folder.path(),)).unwrap_err();
         let Error::Decode(error) = error else { panic!("{error}") };
         assert!(error.to_string().contains("FsString"), "{error}");
-        let error = raised(py.get("os.stat").unwrap().call1::<()>((FsString::from("/no/\u{fffd}"),)));
+        let error =
+            raised(py.get("os.stat").unwrap().call1::<()>((FsString::from("/no/\u{fffd}"),)));
         assert_eq!(error.kind, "FileNotFoundError");
         assert_alive(&py);
     });

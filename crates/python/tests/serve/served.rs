@@ -6,10 +6,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
+use std::thread;
 
 use tempfile::TempDir;
 use testkit::{DEADLINE, wait_until, within_deadline};
-use thither_python::{AGENT, Python, Result};
+use thither_python::{AGENT, Python, Result, locals};
 
 use crate::{heard, program, quiet};
 
@@ -111,7 +114,7 @@ fn all_that_a_client_can_do() {
         let host = host("'socket'", "");
         let py = host.unix().unwrap();
         let double = py.callback(|(n,): (i64,)| Ok(n * 2));
-        let n: i64 = py.eval("f(2)", thither_python::locals! { f: double }).unwrap();
+        let n: i64 = py.eval("f(2)", locals! { f: double }).unwrap();
         assert_eq!(n, 4);
         let error = py.eval::<i64>("1 // 0", ()).unwrap_err();
         let text = &error.python().unwrap().traceback;
@@ -141,7 +144,8 @@ fn what_the_program_prints_is_its_own() {
 #[track_caller]
 fn check_refused(text: &'static [u8]) {
     let answer = within_deadline("a refusal", move || {
-        let host = host("'socket'", "");
+        // At once, and not when the time is over.
+        let host = host("'socket'", "limit=1000");
         let mut socket = UnixStream::connect(host.socket()).unwrap();
         socket.write_all(text).unwrap();
         let mut answer = Vec::new();
@@ -167,12 +171,22 @@ fn wrong_beginnings() {
     check_refused(b"\xff\xff 0123456789abcdef0123456789abcdef\n");
     let right = format!("30313233343536373839616263646566 {MARKER}\n");
     within_deadline("an answer", move || {
-        let host = host("'socket'", "");
+        let mut host = host("'socket'", "");
         let mut socket = UnixStream::connect(host.socket()).unwrap();
         socket.write_all(right.as_bytes()).unwrap();
         let mut answer = [0; 32];
         socket.read_exact(&mut answer).unwrap();
         assert_eq!(answer, MARKER.as_bytes());
+        // A frame that is none ends this connection alone, and the program is told nothing.
+        socket
+            .write_all(&[3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, b'x', b'x', b'x'])
+            .unwrap();
+        let _ = socket.read_to_end(&mut Vec::new());
+        assert_eq!(host.unix().unwrap().eval::<i64>("1", ()).unwrap(), 1);
+        host.process.kill().unwrap();
+        let mut said = String::new();
+        host.process.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        assert_eq!(said, "");
     });
 }
 
@@ -275,23 +289,29 @@ fn a_client_that_goes_leaves_nothing() {
             watcher.eval(count, ()).unwrap()
         };
         let before = count();
+        let idle = host.unix().unwrap();
+        // Its second thread has nothing to do, and sleeps.
+        let sleeps = "any(f.f_code.co_name == 'watch' and f.f_locals['self'].is_parked \
+                      for f in sys._current_frames().values())";
+        wait_until(DEADLINE, "a thread sleeps", || watcher.eval(sleeps, ()).unwrap());
+        idle.close().unwrap();
         for code in ["1", "__import__('time').sleep(0.05)", "f(1)", "[0 for n in iter(int, 1)]"] {
             let py = host.unix().unwrap();
             let folder = tempfile::tempdir().unwrap();
             py.add_modules(folder.path()).unwrap();
             let tunnel = py.tunnel(&["cat"]).unwrap();
-            let (gone, is_gone) = std::sync::mpsc::channel::<()>();
-            let is_gone = std::sync::Mutex::new(is_gone);
+            let (gone, is_gone) = channel::<()>();
+            let is_gone = Mutex::new(is_gone);
             let callback = py.callback(move |(_,): (i64,)| {
                 let _ = is_gone.lock().unwrap().recv();
                 Ok(())
             });
-            let pending =
-                py.start_eval::<()>(code, thither_python::locals! { f: callback }).unwrap();
+            let pending = py.start_eval::<()>(code, locals! { f: callback }).unwrap();
             drop(tunnel);
             py.close().unwrap();
             drop((pending, gone));
         }
+        a_worker_waits_for(host.unix().unwrap());
         wait_until(DEADLINE, "all is as before", || {
             let now = count();
             now.0 <= before.0 && now.1 <= before.1 && now.2 <= before.2
@@ -299,4 +319,36 @@ fn a_client_that_goes_leaves_nothing() {
         let error = watcher.exec("import a_module_that_is_missing", ()).unwrap_err();
         assert!(error.is_instance_of("ModuleNotFoundError"), "{error}");
     });
+}
+
+#[test]
+fn its_end_is_seen_there_whoever_else_has_the_socket() {
+    within_deadline("the end", || {
+        let host = host("'socket'", "");
+        let mut socket = UnixStream::connect(host.socket()).unwrap();
+        let py = quiet().served(socket.try_clone().unwrap().into(), TOKEN).unwrap();
+        py.close().unwrap();
+        socket.set_nonblocking(false).unwrap();
+        assert_eq!(socket.read(&mut [0]).unwrap(), 0);
+    });
+}
+
+/// A client goes while a second thread of its waits for it over there.
+fn a_worker_waits_for(py: Python) {
+    let (entered, has_entered) = channel();
+    let (gone, is_gone) = channel::<()>();
+    let is_gone = Mutex::new((entered, is_gone));
+    let callback = py.callback(move |(_,): (i64,)| {
+        let (entered, is_gone) = &*is_gone.lock().unwrap();
+        let _ = entered.send(());
+        let _ = is_gone.recv();
+        Ok(())
+    });
+    let busy = py.start_eval::<()>("[0 for n in iter(int, 1)]", ()).unwrap();
+    let other = py.clone();
+    let calling = thread::spawn(move || other.eval::<()>("f(1)", locals! { f: callback }));
+    has_entered.recv().unwrap();
+    py.close().unwrap();
+    drop(gone);
+    assert!(busy.wait().is_err() && calling.join().unwrap().is_err());
 }
