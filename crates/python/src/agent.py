@@ -354,6 +354,7 @@ class Agent:
         self.replies = deque()
         self.promised = False  # by the last frame that was read: another call follows
         self.interrupted = False
+        self.cancelled = deque((), 64)
         self.main = Thread(0, get_ident())
         self.spawning = allocate_lock()
         self.workers = {}
@@ -662,7 +663,7 @@ class Agent:
                             self.interrupted = False
                             calls.append(number)
                             try:
-                                o = perform(self.namespace, o, path, op, args, kwargs)
+                                o = perform(self, o, path, op, args, kwargs)
                                 if type(o) in SMALL or type(o) is str and len(o) < LARGE:
                                     data = dumps((o, ()), FORMAT)
                                     kind = REPLY
@@ -715,10 +716,12 @@ class Agent:
             self.interrupted = False
         thread.calls.append(number)
         try:
+            if number in self.cancelled:
+                raise KeyboardInterrupt('before it began')
             if self.logs:
                 self.log('%s of %s' % (op, path if type(path) is str else '.'.join(path)))
             thread.user = True
-            result = perform(self.namespace, root, path, op, args, kwargs)
+            result = perform(self, root, path, op, args, kwargs)
             thread.user = False
         except BaseException as error:
             thread.user = False
@@ -874,8 +877,11 @@ class Agent:
 
     # --- Forks
 
-def perform(namespace, o, path, op, args, kwargs):
+def perform(agent, o, path, op, args, kwargs):
     """Does what was asked for; here, and in what this calls, an interrupt is raised."""
+    if agent.interrupted:
+        # It came before we were here.
+        agent.check_interrupt()
     if type(path) is str:
         # One attribute, as most calls of a method.
         try:
@@ -883,7 +889,7 @@ def perform(namespace, o, path, op, args, kwargs):
         except AttributeError:
             o = attribute(o, path)
     elif o is None:
-        o = find(path, namespace)
+        o = find(path, agent.namespace)
     else:
         for name in path:
             o = attribute(o, name)
@@ -1158,6 +1164,8 @@ class Cold:
                         continue
                     self.send(ERROR, 0, 0, number, 0, self.failed(KeyboardInterrupt('before it began')))
                     return
+        # It is between its queue and its begin; or over.
+        self.cancelled.append(number)
 
     def interrupt(self, thread):
         import _signal

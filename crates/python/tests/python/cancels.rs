@@ -18,9 +18,9 @@ import time, threading
 ends = []
 begun = threading.Event()
 def noted(f, *a):
-    begun.set()
-    print('begun')
     try:
+        begun.set()
+        print('begun')
         f(*a)
         ends.append('done')
     except BaseException as e:
