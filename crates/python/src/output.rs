@@ -12,6 +12,9 @@ pub enum Stream {
     Stderr,
 }
 
+/// What is told of output.
+type Listener = dyn FnMut(Stream, &[u8]) + Send;
+
 /// Where the standard output and error of the interpreter, its C code and its children go. Each stream arrives in order,
 /// what Python code prints to both in the order of printing, and all of it before the reply of the call that printed it.
 #[derive(Default)]
@@ -23,7 +26,7 @@ pub enum Output {
     /// Nowhere.
     Null,
     /// To a function. It must not call the interpreter that it hears from: nobody would read the answer.
-    Function(Box<dyn FnMut(Stream, &[u8]) + Send>),
+    Function(Box<Listener>),
 }
 
 impl Output {

@@ -46,8 +46,7 @@ pub(crate) fn show(places: &[&str], out: &mut dyn Write) -> Result<()> {
 /// Interpreters at all of the places, started at the same time.
 fn connected(places: &[&str]) -> Vec<Result<Python>> {
     thread::scope(|scope| {
-        let threads: Vec<_> =
-            places.iter().map(|place| scope.spawn(|| connect(place))).collect();
+        let threads: Vec<_> = places.iter().map(|place| scope.spawn(|| connect(place))).collect();
         let started = threads.into_iter().map(|thread| thread.join().map_err(|_| "a panic")?);
         started.collect()
     })

@@ -55,7 +55,8 @@ fn first_five_minutes() {
         let said = String::from_utf8(said)?;
         let (first, rest) = said.split_once('\n').ok_or("a line")?;
         // The version and the process are not always the same.
-        let version = first.strip_prefix("Python 3.").and_then(|rest| rest.split_once(" (linux) at "));
+        let version =
+            first.strip_prefix("Python 3.").and_then(|rest| rest.split_once(" (linux) at "));
         let process = version.and_then(|(_, rest)| rest.split_once(", process "));
         let (named, pid) = process.ok_or_else(|| first.to_owned())?;
         pid.parse::<u32>()?;
@@ -106,8 +107,7 @@ fn files() {
             let compressed = python_files::show(&file, place, &mut said)?;
             assert_eq!(compressed, folder.path().join("n\u{fc}mbers.gz"));
             // Another program is the judge.
-            let output =
-                std::process::Command::new("gzip").arg("-dc").arg(&compressed).output()?;
+            let output = std::process::Command::new("gzip").arg("-dc").arg(&compressed).output()?;
             assert!(output.status.success() && output.stdout == content.as_bytes(), "{output:?}");
             let left = std::fs::read_dir(folder.path())?.count();
             let said = String::from_utf8(said)?;

@@ -9,18 +9,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::{env, fs, thread};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use rustyline::completion::Completer;
 use rustyline::config::Configurer;
 use rustyline::error::ReadlineError;
-use rustyline::history::FileHistory;
 use rustyline::highlight::Highlighter;
 use rustyline::hint::Hinter;
+use rustyline::history::FileHistory;
 use rustyline::validate::Validator;
 use rustyline::{Context, Editor, Helper};
-use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use thither::error::printable;
-use thither::{Command, PythonError, Signals};
 use thither::python::{Error, PyErr, Python, Raise, Value};
+use thither::{Command, PythonError, Signals};
 
 use super::{NAMES, none};
 use crate::args::There;
@@ -189,11 +189,16 @@ impl Hinter for Names {
 impl Completer for Names {
     type Candidate = String;
 
-    fn complete(&self, line: &str, at: usize, _: &Context<'_>) -> rustyline::Result<(usize, Vec<String>)> {
+    fn complete(
+        &self,
+        line: &str,
+        at: usize,
+        _: &Context<'_>,
+    ) -> rustyline::Result<(usize, Vec<String>)> {
         let is_of_name = |char: char| char.is_alphanumeric() || matches!(char, '_' | '.');
-        let begin = line[..at].rfind(|char| !is_of_name(char)).map_or(0, |before| {
-            before + line[before..].chars().next().map_or(1, char::len_utf8)
-        });
+        let begin = line[..at]
+            .rfind(|char| !is_of_name(char))
+            .map_or(0, |before| before + line[before..].chars().next().map_or(1, char::len_utf8));
         let name = &line[begin..at];
         if name.is_empty() {
             // What indents a block.
@@ -210,6 +215,19 @@ impl Completer for Names {
 const SIGHUP: i32 = 1;
 const SIGINT: i32 = 2;
 const SIGTERM: i32 = 15;
+
+/// Ends us on a signal, while another thread waits for the user or for Python.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what is to be put back are the terminal's modes, and they are; Python ends with its input"
+)]
+fn leave(modes: Option<&Termios>, signal: i32) {
+    if let Some(modes) = modes {
+        // There is nobody left to tell.
+        let _ = tcsetattr(io::stdin(), OptionalActions::Now, modes);
+    }
+    std::process::exit(128 + signal);
+}
 
 /// ^C while code runs over there; signals that end us.
 struct Interrupts {
@@ -241,11 +259,7 @@ impl Interrupts {
             let _ = poll(&mut fds, None);
             while let Some(received) = signals.next() {
                 if received.signal != SIGINT {
-                    if let Some(modes) = &modes {
-                        // There is nobody left to tell.
-                        let _ = tcsetattr(io::stdin(), OptionalActions::Now, modes);
-                    }
-                    std::process::exit(128 + received.signal);
+                    leave(modes.as_ref(), received.signal);
                 }
                 if heard.reading.load(Ordering::SeqCst) {
                     let _ = rustix::io::write(&heard.give_up, &1_u64.to_ne_bytes());
@@ -275,7 +289,8 @@ impl Shared {
     fn read(&self, most: usize) -> Result<Vec<u8>, Raise> {
         let stdin = io::stdin();
         loop {
-            let mut fds = [PollFd::new(&self.give_up, PollFlags::IN), PollFd::new(&stdin, PollFlags::IN)];
+            let mut fds =
+                [PollFd::new(&self.give_up, PollFlags::IN), PollFd::new(&stdin, PollFlags::IN)];
             match poll(&mut fds, None) {
                 Err(rustix::io::Errno::INTR) => continue,
                 other => other.map_err(io::Error::from)?,

@@ -82,8 +82,17 @@ fn many_at_once() {
 
 #[test]
 fn dropping_it_ends_the_process() {
-    within_deadline("the end", || {
-        let py = python();
+    check_dropped(true);
+    check_dropped(false);
+}
+
+/// With and without objects being let go over there.
+#[track_caller]
+fn check_dropped(gc: bool) {
+    within_deadline("the end", move || {
+        let (mut start, _) = heard();
+        start.gc = gc;
+        let py = start.local(&program()).unwrap();
         // It heeds neither the end of its input nor a request to end.
         let script = "trap '' TERM; echo $$; while :; do sleep 0.01; done";
         let (mut reader, writer) = py.tunnel(&["sh", "-c", script]).unwrap();

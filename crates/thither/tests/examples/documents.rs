@@ -46,9 +46,8 @@ fn indented(text: &str, chapter: &str) -> Vec<String> {
 #[track_caller]
 fn check(block: &str, sources: &[&str]) {
     let block = lines(block);
-    let is_in = |source: &&str| {
-        lines(&read(source)).windows(block.len()).any(|window| window == block)
-    };
+    let is_in =
+        |source: &&str| lines(&read(source)).windows(block.len()).any(|window| window == block);
     assert!(sources.iter().any(is_in), "in none of {sources:?}: {block:#?}");
 }
 
@@ -60,6 +59,21 @@ fn code_of_the_way_from_pushy_is_run() {
     for block in blocks {
         check(block, &["crates/thither/tests/examples/from_pushy.rs"]);
     }
+}
+
+/// By Python 3, though some of it is shown to those who have 2.
+#[test]
+fn python_code_compiles() {
+    crate::needs_python!();
+    let blocks = {
+        let text = read("docs/from-pushy.md");
+        fenced(&text, "python").join("\n")
+    };
+    let output = std::process::Command::new("python3")
+        .args(["-c", "import sys; compile(sys.argv[1], 'docs', 'exec')", &blocks])
+        .output()
+        .expect("Python runs");
+    assert!(!blocks.is_empty() && output.status.success(), "{output:?}");
 }
 
 #[test]

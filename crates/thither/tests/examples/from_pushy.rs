@@ -130,7 +130,9 @@ fn exceptions() {
         }
 
         assert!(shown.starts_with("FileNotFoundError: [Errno 2]"), "{shown}");
-        assert!(shown.ends_with("\nFileNotFoundError: [Errno 2] No such file or directory: '/nope'\n"));
+        assert!(
+            shown.ends_with("\nFileNotFoundError: [Errno 2] No such file or directory: '/nope'\n")
+        );
         let missing = py.import("nonesuch").unwrap_err();
         assert!(missing.is_instance_of("ImportError"), "{missing}");
         // The interpreter goes on.
@@ -185,9 +187,12 @@ fn served() {
         .spawn()
         .expect("Python");
     let token = b"sixteen bytes or more";
-    std::io::Write::write_all(&mut program.stdin.take().expect("a pipe"), token).expect("its input");
+    std::io::Write::write_all(&mut program.stdin.take().expect("a pipe"), token)
+        .expect("its input");
     let mut line = String::new();
-    BufReader::new(program.stdout.take().expect("a pipe")).read_line(&mut line).expect("its output");
+    BufReader::new(program.stdout.take().expect("a pipe"))
+        .read_line(&mut line)
+        .expect("its output");
     let socket = folder.path().join("app.sock");
     assert_eq!(line.trim_end(), socket.to_str().expect("text"));
     let result = within_deadline("served", move || -> Result {
@@ -207,7 +212,8 @@ fn copied(py: &Python, source: &str) -> String {
     match py.eval::<Value>(source, ()) {
         Ok(value) => format!("{value:?}"),
         Err(error) => {
-            let causes = std::iter::successors(std::error::Error::source(&error), |error| error.source());
+            let causes =
+                std::iter::successors(std::error::Error::source(&error), |error| error.source());
             causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
         }
     }
@@ -218,8 +224,11 @@ fn copies_and_proxies() {
     needs_python!();
     check(|| {
         let py = thither::connect("local:")?.python()?;
-        py.exec("import collections, datetime, enum\nP = collections.namedtuple('P', 'x')\n\
-                 class E(enum.IntEnum):\n  A = 1\n", ())?;
+        py.exec(
+            "import collections, datetime, enum\nP = collections.namedtuple('P', 'x')\n\
+                 class E(enum.IntEnum):\n  A = 1\n",
+            (),
+        )?;
         for (source, expected) in [
             ("P(1)", "Tuple([Int(1)])"),
             ("E.A", "Int(1)"),
@@ -257,6 +266,56 @@ fn copies_and_proxies() {
         // Keyword arguments are for the interpreter's own functions.
         let wrong = py.eval::<i64>("f(n=1)", locals! { f: &function }).unwrap_err();
         assert!(wrong.is_instance_of("TypeError"), "{wrong}");
+        Ok(())
+    });
+}
+
+#[test]
+fn operators() {
+    needs_python!();
+    check(|| {
+        let py = thither::connect("local:")?.python()?;
+        let seven: Object = py.eval("7", ())?;
+        assert_eq!(seven.op::<i64>("radd", (1,))?, 8);
+        assert_eq!(seven.op::<(i64, i64)>("divmod", (4,))?, (1, 3));
+        assert_eq!(seven.op::<i64>("int", ())?, 7);
+        assert_eq!(seven.rem::<i64>(4)?, 3);
+        assert_eq!(py.get("hex")?.call1::<String>((&seven,))?, "0x7");
+        let list: Object = py.eval("[1, 2]", ())?;
+        let same: Object = list.op("iadd", ([3],))?;
+        assert!(same.is(&list)? && list.get_slice::<Vec<i64>>(Some(1), None, None)? == [2, 3]);
+        assert!(list.is_instance(&py.get("list")?)? && !list.is_instance(&py.get("dict")?)?);
+        let dict: Object = py.eval("{}", ())?;
+        dict.call_method1::<()>("update", (BTreeMap::from([("a", 1)]),))?;
+        assert_eq!(dict.extract::<BTreeMap<String, i64>>()?, BTreeMap::from([("a".into(), 1)]));
+        let iterator = py.get("iter")?.call1::<Object>(([1],))?;
+        assert_eq!(iterator.op::<i64>("next", ())?, 1);
+        let io: Object = py.get("io.StringIO")?.call1(("text",))?;
+        let text = io.with(|file: Object| file.call_method0::<String>("read"))?;
+        assert_eq!(text.as_deref(), Some("text"));
+        assert!(io.getattr("closed")?.extract::<bool>()?);
+        Ok(())
+    });
+}
+
+#[test]
+fn instead_of_classes_of_java() {
+    needs_python!();
+    check(|| {
+        let py = thither::connect("local:")?.python()?;
+        assert_eq!(py.get("os.sep")?.extract::<String>()?, "/");
+        let path: String = py.get("os.environ")?.get_item("PATH")?;
+        assert!(!path.is_empty());
+        assert!(py.get("os.path.exists")?.call1::<bool>(("/",))?);
+        assert_eq!(py.get("signal.SIGTERM")?.extract::<i32>()?, 15);
+        assert!(py.get("time.time")?.call0::<f64>()? > 1e9);
+        let modules =
+            ["platform", "shutil", "tempfile", "getpass", "stat", "struct", "socket", "subprocess"];
+        for name in modules {
+            py.import(name)?;
+        }
+        let path: Object = py.get("pathlib.Path")?.call1(("/",))?;
+        assert!(path.call_method0::<bool>("is_dir")?);
         Ok(())
     });
 }
