@@ -50,6 +50,7 @@ SMALL = {type(None), bool, int, float}
 LARGE_TYPES = {bytes, bytearray, memoryview}
 NO_FORK_HOOK = not hasattr(os, 'register_at_fork')
 GLOBALS = globals()
+OPS = None
 SECOND = GLOBALS.get('SECOND')
 THIRD = None
 LOADING = RLock()
@@ -81,51 +82,6 @@ class Closed(BaseException):
 
 class Error(Exception):
     """What a callback over there has failed with."""
-
-
-# --- What can be asked of an object -------------------------------------------------------------------------------
-
-
-def call(o, *args, **kwargs):
-    return o(*args, **kwargs)
-
-
-def special(name):
-    """A special method looked up as the interpreter does: on the type."""
-    return lambda o, *args: getattr(type(o), name)(o, *args)
-
-
-def swapped(operator):
-    return lambda o, other: operator(other, o)
-
-
-OPS = {
-    'call': call,
-    'get': lambda o: o,
-    'enter': special('__enter__'),
-    'exit': special('__exit__'),
-    'reversed': reversed,
-    'getslice': lambda o, *ends: o[slice(*ends)],
-    'setslice': lambda o, value, *ends: _operator.setitem(o, slice(*ends), value),
-    'delslice': lambda o, *ends: _operator.delitem(o, slice(*ends)),
-}
-for name in (
-    'add sub mul matmul truediv floordiv mod pow and_ or_ xor lshift rshift neg pos invert abs index lt le eq ne gt ge is_'
-    ' getitem setitem delitem contains concat iadd isub imul imatmul itruediv ifloordiv imod ipow iand ior ixor'
-    ' ilshift irshift not_ truth'
-).split():
-    OPS[name] = getattr(_operator, name)
-for name in 'add sub mul matmul truediv floordiv mod pow and_ or_ xor lshift rshift'.split():
-    OPS['r' + name] = swapped(OPS[name])
-for name in (
-    'len iter next repr str ascii bytes hash bool int float complex round divmod dir type id isinstance issubclass'
-    ' callable getattr setattr delattr hasattr format sorted'
-).split():
-    OPS[name] = BUILTINS[name]
-
-
-OPS['take'] = lambda *args: needed('take')(*args)
-OPS['exit_with'] = lambda *args: needed('exit_with')(*args)
 
 
 # --- Names, code, modules -----------------------------------------------------------------------------------------
@@ -175,51 +131,6 @@ class Session:
     def imported(self, name):
         __import__(name)
         return sys.modules[name]
-
-    def compiled(self, source, name='<string>', mode='exec'):
-        if name != '<string>':
-            needed('remember')(name, source)
-        return compile(source, name, mode, dont_inherit=True)
-
-    def evaluate(self, source, variables=None, globals=None):
-        if isinstance(source, (str, bytes)):
-            source = compile(source.strip(), '<string>', 'eval', dont_inherit=True)
-        return eval(source, self.scope(variables, globals))
-
-    def scope(self, variables, globals):
-        """Where code runs. Given variables are as global ones, so that functions and comprehensions see them."""
-        if globals is None:
-            globals = self.namespace
-        if variables is not None:
-            globals = dict(globals)
-            globals.update(variables)
-        return globals
-
-    def execute(self, source, variables=None, globals=None):
-        """Runs statements. Of given variables: those that were bound, as (name, is copied, value), and those deleted."""
-        if isinstance(source, (str, bytes)):
-            source = self.compiled(source)
-        scope = self.scope(variables, globals)
-        before = None if variables is None else dict(scope)
-        exec(source, scope)
-        if before is None:
-            return None
-        changed = []
-        for name, value in scope.items():
-            if name in before and before[name] is value and (name not in variables or type(value) in ATOMS):
-                continue
-            if name == '__builtins__':
-                continue
-            refs = []
-            try:
-                data = dumps(value, FORMAT)
-                if b'c' in data or b'S' in data:
-                    # Code and StopIteration would be taken for values.
-                    needed('plain')(value, refs, None, 0)
-            except ValueError:
-                refs.append(None)
-            changed.append((name, 0, needed('Uncopied')(value)) if refs else (name, 1, value))
-        return tuple(changed), tuple(name for name in before if name not in scope)
 
 # --- A connection -------------------------------------------------------------------------------------------------
 
@@ -466,110 +377,7 @@ class Agent:
                 self.objects[number][1] += 1
         return OF_AGENT, number
 
-    def drop(self, numbers):
-        """Lets go of objects; returns those that nobody else may hold."""
-        gone = []
-        with self.table:
-            for number in numbers:
-                entry = self.objects[number]
-                entry[1] -= 1
-                if not entry[1]:
-                    del self.objects[number]
-                    del self.handles[id(entry[0])]
-                    gone.append(entry)
-        return gone
-
     # --- Whose turn it is to read
-
-    def next(self, thread, inner):
-        """The next frame for a thread: a new call or, `inner`, one that belongs to the callback that it waits for."""
-        frames = thread.inner if inner else thread.frames
-        while True:
-            if frames:
-                return frames.popleft()
-            if thread is not self.main:
-                if not thread.lock.acquire(True, -1 if inner else 1) and not frames:
-                    return None
-                if self.closing and not frames:
-                    raise Closed
-            elif self.reading.acquire(False):
-                try:
-                    frame = self.read_frame()
-                finally:
-                    self.reading.release()
-                frame = self.route(frame, inner)
-                if frame is not None:
-                    return frame
-                if self.replies:
-                    # What follows was for somebody else.
-                    self.send_replies()
-            else:
-                if self.replies:
-                    self.send_replies()
-                # Whoever reads gives it up when it sees this, and wakes us; unless it has just done so.
-                self.idle = True
-                if self.reading.acquire(False):
-                    self.reading.release()
-                elif not frames:
-                    thread.lock.acquire()
-                self.idle = False
-                if self.closing and not frames:
-                    raise Closed
-            if inner:
-                self.check_interrupt()
-
-    def route(self, frame, inner):
-        """Gives a frame to whom it is for; gives it back if that is the main thread, which has read it (`inner` as there)."""
-        kind, flags, tag, number, within, parts = frame
-        mine = inner is not None
-        main = self.main
-        if kind == CALL:
-            if flags & APART:
-                self.give_apart(frame)
-                return None
-            thread = self.waiting.get(within) if within else self.workers.get(tag)
-            if within and thread is not None:
-                if mine and inner and thread is main:
-                    return frame
-                thread.inner.append(frame)
-                thread.wake()
-            elif thread is not None or mine and inner and tag != main.tag or not mine and not self.idle and tag != main.tag:
-                self.give_worker(tag, frame)
-            elif mine and not inner:
-                return frame
-            else:
-                main.frames.append((kind, flags & WANT, tag, number, within, parts))
-                main.wake()
-        elif kind == RETURN or kind == RAISE:
-            thread = self.waiting.get(number)
-            if thread is not None:
-                if mine and inner and thread is main:
-                    return frame
-                thread.inner.append(frame)
-                thread.wake()
-        elif kind == CANCEL:
-            self.cancel(number)
-        elif kind == DROP:
-            gone = self.drop(parts[0])
-            if gone and mine:
-                self.destroy(gone)
-            elif gone:
-                # Destructors may wait, or call back: not who reads.
-                start_new_thread(gone.clear, ())
-        return None
-
-    def destroy(self, gone):
-        """Runs destructors on the main thread. Between calls, what comes meanwhile does not wait for them."""
-        was_busy, tag = self.busy, self.main.tag
-        if not was_busy:
-            self.main.tag = 0
-            self.busy = True
-            if self.is_parked:
-                self.unpark()
-        gone.clear()
-        if not was_busy:
-            self.busy = False
-            self.main.tag = tag
 
     def watch(self):
         """Reads while the main thread takes its time."""
@@ -684,7 +492,8 @@ class Agent:
                             continue
                         frame = kind, flags, tag, number, within, (o, path, op, args, kwargs, refs)
                         o = args = kwargs = parts = None
-                    frame = self.route(frame, False)
+                    if not length or flags & APART:
+                        frame = self.route(frame, False)
                     if frame is None:
                         if replies:
                             self.send_replies()
@@ -701,7 +510,10 @@ class Agent:
             self.busy = False
 
     def execute_next(self, thread):
-        frame = self.next(thread, False)
+        with self.reading:
+            frame = self.read_frame()
+        if frame[0] != CALL or frame[1] & APART or frame[4]:
+            frame = self.route(frame, False) or self.next(thread, False)
         self.started += 1
         self.busy = True
         if self.is_parked:
@@ -895,7 +707,9 @@ def perform(agent, o, path, op, args, kwargs):
             o = attribute(o, name)
     if op == 'call':
         return o(*args, **kwargs) if kwargs else o(*args)
-    return OPS[op](o, *args)
+    if op == 'get':
+        return o
+    return (OPS or needed('OPS'))[op](o, *args)
 
 
 # --- Starting -----------------------------------------------------------------------------------------------------
@@ -932,8 +746,152 @@ def main(marker, logs):
 # --- The second part: what is seldom needed ---------------------------------------------------------------------------
 
 
+# --- What can be asked of an object -------------------------------------------------------------------------------
+
+
+def call(o, *args, **kwargs):
+    return o(*args, **kwargs)
+
+
+def special(name):
+    """A special method looked up as the interpreter does: on the type."""
+    return lambda o, *args: getattr(type(o), name)(o, *args)
+
+
+def swapped(operator):
+    return lambda o, other: operator(other, o)
+
+
+OPS = {
+    'call': call,
+    'get': lambda o: o,
+    'enter': special('__enter__'),
+    'exit': special('__exit__'),
+    'reversed': reversed,
+    'getslice': lambda o, *ends: o[slice(*ends)],
+    'setslice': lambda o, value, *ends: _operator.setitem(o, slice(*ends), value),
+    'delslice': lambda o, *ends: _operator.delitem(o, slice(*ends)),
+}
+for name in (
+    'add sub mul matmul truediv floordiv mod pow and_ or_ xor lshift rshift neg pos invert abs index lt le eq ne gt ge is_'
+    ' getitem setitem delitem contains concat iadd isub imul imatmul itruediv ifloordiv imod ipow iand ior ixor'
+    ' ilshift irshift not_ truth'
+).split():
+    OPS[name] = getattr(_operator, name)
+for name in 'add sub mul matmul truediv floordiv mod pow and_ or_ xor lshift rshift'.split():
+    OPS['r' + name] = swapped(OPS[name])
+for name in (
+    'len iter next repr str ascii bytes hash bool int float complex round divmod dir type id isinstance issubclass'
+    ' callable getattr setattr delattr hasattr format sorted'
+).split():
+    OPS[name] = BUILTINS[name]
+
+
 class Cold:
     """What an agent seldom does."""
+
+    def next(self, thread, inner):
+        """The next frame for a thread: a new call or, `inner`, one that belongs to the callback that it waits for."""
+        frames = thread.inner if inner else thread.frames
+        while True:
+            if frames:
+                return frames.popleft()
+            if thread is not self.main:
+                if not thread.lock.acquire(True, -1 if inner else 1) and not frames:
+                    return None
+                if self.closing and not frames:
+                    raise Closed
+            elif self.reading.acquire(False):
+                try:
+                    frame = self.read_frame()
+                finally:
+                    self.reading.release()
+                frame = self.route(frame, inner)
+                if frame is not None:
+                    return frame
+                if self.replies:
+                    # What follows was for somebody else.
+                    self.send_replies()
+            else:
+                if self.replies:
+                    self.send_replies()
+                # Whoever reads gives it up when it sees this, and wakes us; unless it has just done so.
+                self.idle = True
+                if self.reading.acquire(False):
+                    self.reading.release()
+                elif not frames:
+                    thread.lock.acquire()
+                self.idle = False
+                if self.closing and not frames:
+                    raise Closed
+            if inner:
+                self.check_interrupt()
+
+    def route(self, frame, inner):
+        """Gives a frame to whom it is for; gives it back if that is the main thread, which has read it (`inner` as there)."""
+        kind, flags, tag, number, within, parts = frame
+        mine = inner is not None
+        main = self.main
+        if kind == CALL:
+            if flags & APART:
+                self.give_apart(frame)
+                return None
+            thread = self.waiting.get(within) if within else self.workers.get(tag)
+            if within and thread is not None:
+                if mine and inner and thread is main:
+                    return frame
+                thread.inner.append(frame)
+                thread.wake()
+            elif thread is not None or mine and inner and tag != main.tag or not mine and not self.idle and tag != main.tag:
+                self.give_worker(tag, frame)
+            elif mine and not inner:
+                return frame
+            else:
+                main.frames.append((kind, flags & WANT, tag, number, within, parts))
+                main.wake()
+        elif kind == RETURN or kind == RAISE:
+            thread = self.waiting.get(number)
+            if thread is not None:
+                if mine and inner and thread is main:
+                    return frame
+                thread.inner.append(frame)
+                thread.wake()
+        elif kind == CANCEL:
+            self.cancel(number)
+        elif kind == DROP:
+            gone = self.drop(parts[0])
+            if gone and mine:
+                self.destroy(gone)
+            elif gone:
+                # Destructors may wait, or call back: not who reads.
+                start_new_thread(gone.clear, ())
+        return None
+
+    def destroy(self, gone):
+        """Runs destructors on the main thread. Between calls, what comes meanwhile does not wait for them."""
+        was_busy, tag = self.busy, self.main.tag
+        if not was_busy:
+            self.main.tag = 0
+            self.busy = True
+            if self.is_parked:
+                self.unpark()
+        gone.clear()
+        if not was_busy:
+            self.busy = False
+            self.main.tag = tag
+
+    def drop(self, numbers):
+        """Lets go of objects; returns those that nobody else may hold."""
+        gone = []
+        with self.table:
+            for number in numbers:
+                entry = self.objects[number]
+                entry[1] -= 1
+                if not entry[1]:
+                    del self.objects[number]
+                    del self.handles[id(entry[0])]
+                    gone.append(entry)
+        return gone
 
     def read_slowly(self, data, count):
         """At the end, or where somebody has made the channel non-blocking."""
@@ -1226,6 +1184,51 @@ class Cold:
 class More:
     """What a session is seldom asked for."""
 
+    def compiled(self, source, name='<string>', mode='exec'):
+        if name != '<string>':
+            needed('remember')(name, source)
+        return compile(source, name, mode, dont_inherit=True)
+
+    def evaluate(self, source, variables=None, globals=None):
+        if isinstance(source, (str, bytes)):
+            source = compile(source.strip(), '<string>', 'eval', dont_inherit=True)
+        return eval(source, self.scope(variables, globals))
+
+    def scope(self, variables, globals):
+        """Where code runs. Given variables are as global ones, so that functions and comprehensions see them."""
+        if globals is None:
+            globals = self.namespace
+        if variables is not None:
+            globals = dict(globals)
+            globals.update(variables)
+        return globals
+
+    def execute(self, source, variables=None, globals=None):
+        """Runs statements. Of given variables: those that were bound, as (name, is copied, value), and those deleted."""
+        if isinstance(source, (str, bytes)):
+            source = self.compiled(source)
+        scope = self.scope(variables, globals)
+        before = None if variables is None else dict(scope)
+        exec(source, scope)
+        if before is None:
+            return None
+        changed = []
+        for name, value in scope.items():
+            if name in before and before[name] is value and (name not in variables or type(value) in ATOMS):
+                continue
+            if name == '__builtins__':
+                continue
+            refs = []
+            try:
+                data = dumps(value, FORMAT)
+                if b'c' in data or b'S' in data:
+                    # Code and StopIteration would be taken for values.
+                    needed('plain')(value, refs, None, 0)
+            except ValueError:
+                refs.append(None)
+            changed.append((name, 0, needed('Uncopied')(value)) if refs else (name, 1, value))
+        return tuple(changed), tuple(name for name in before if name not in scope)
+
     def interact(self, source, name='<stdin>'):
         """Runs what was typed at a prompt, as the interactive interpreter does: values are shown. True: more is wanted."""
         import codeop
@@ -1494,6 +1497,8 @@ def third(name):
     return GLOBALS[name]
 
 
+OPS['take'] = take
+OPS['exit_with'] = exit_with
 for kind, more in (Agent, Cold), (Session, More):
     for name, value in more.__dict__.items():
         if not name.startswith('__'):
