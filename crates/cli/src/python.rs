@@ -29,7 +29,9 @@ pub(crate) fn python(verb: Python) -> Result<u8, Failure> {
         (_, false, _) => after("-m", module, script),
         (.., [standard, ..]) if standard == "-" => script,
         (.., [name, args @ ..]) => script::arguments(name, args)?,
-        (.., []) if !no_stdin && io::stdin().is_terminal() => return prompt::prompt(&there, python),
+        (.., []) if !no_stdin && io::stdin().is_terminal() => {
+            return prompt::prompt(&there, python);
+        }
         (.., []) => Vec::new(),
     };
     let command = with_streams(Command::new("").args(args), no_stdin);

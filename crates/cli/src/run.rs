@@ -7,9 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use thither::error::quoted;
 use thither::interact::{Ending, Interact, die_interrupted, interact, user_terminal};
 use thither::python::{Python, Start};
-use thither::{
-    Address, Command, ConnectError, Place, PlaceExt, Program, PythonError, Stream,
-};
+use thither::{Address, Command, ConnectError, Place, PlaceExt, Program, PythonError, Stream};
 
 use crate::args::{GivenOption, Options, Run, Shell, There};
 use crate::container;

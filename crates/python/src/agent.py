@@ -36,6 +36,7 @@ MOST_REPLIES = 256  # gathered
 CHUNK = 60000  # of output: a frame that a pipe takes whole
 DEPTH = 190
 TICK = 0.01
+FIRST_CALLS = 8
 GRACE = 0.5
 SIGINT = 2
 FORMAT = 2  # of marshal: no back references, so what it writes is a tree
@@ -301,6 +302,8 @@ class Agent:
     def read(self, count):
         data = self.reader.read(count)
         if data is None or len(data) < count:
+            if data == b'' and count:
+                raise Closed
             data = self.read_slowly(data, count)
         return data
 
@@ -431,9 +434,10 @@ class Agent:
         frames, calls, replies, objects = thread.frames, thread.calls, self.replies, self.objects
         acquire, release, read = self.reading.acquire, self.reading.release, self.reader.read
         try:
-            # The first call is answered before what others may need is imported: on this thread, since before Python 3.13
+            # The first calls are answered before what others may need is imported: on this thread, since before Python 3.13
             # that which imports `threading` is the main one for it.
-            self.execute_next(thread)
+            for _ in range(FIRST_CALLS):
+                self.execute_next(thread)
             import threading  # noqa: F401
 
             while True:
@@ -444,6 +448,8 @@ class Agent:
                     try:
                         header = read(16)
                         if header is None or len(header) < 16:
+                            if header == b'':
+                                raise Closed
                             header = self.read_slowly(header, 16)
                         length, kind, flags, tag, number, within = unpack(header)
                         if kind != CALL or within or length >= LARGE or self.workers or self.logs:
@@ -954,6 +960,7 @@ class Cold:
 
     def work(self, thread):
         """A thread for the calls of one of the client's threads, as long as they come."""
+        import_threading(self)
         thread.ident = get_ident()
         self.by_ident[thread.ident] = thread
         try:
@@ -986,6 +993,7 @@ class Cold:
 
     def work_apart(self, thread):
         """A thread for calls that may wait for long, one at a time."""
+        import_threading(self)
         thread.ident = get_ident()
         self.by_ident[thread.ident] = thread
         try:
@@ -1354,6 +1362,25 @@ def open_code():
     spaces = [OPS, Session.__dict__, Batches.__dict__]
     functions = [perform, find, attribute, take, exit_with] + [o for space in spaces for o in space.values()]
     return {function.__code__ for function in functions if type(function) is type(find)}
+
+
+def import_threading(agent):
+    """So that its main thread is the agent's, also when another one is the first to need it, before Python 3.13."""
+    if 'threading' in sys.modules:
+        return
+    import threading
+
+    main = threading._main_thread
+    if agent.hello and sys.version_info < (3, 13) and main._ident == get_ident():
+        with threading._active_limbo_lock:
+            del threading._active[main._ident]
+            main._ident = agent.main.ident
+            threading._active[main._ident] = main
+        if hasattr(main, '_native_id'):
+            main._native_id = os.getpid()
+        if hasattr(main, '_tstate_lock'):
+            main._tstate_lock = allocate_lock()
+            main._tstate_lock.acquire()
 
 
 def exit_with(o, kind, args):

@@ -155,7 +155,10 @@ impl Incoming {
                     };
                     let header = Header::from_bytes(header);
                     if !kind::FROM_THERE.contains(&header.kind) {
-                        return Err(Error::protocol(format!("a frame of the kind {}", header.kind)));
+                        return Err(Error::protocol(format!(
+                            "a frame of the kind {}",
+                            header.kind
+                        )));
                     }
                     let length = u64::from(header.length);
                     self.start += HEADER;
@@ -174,7 +177,8 @@ impl Incoming {
                     }
                     let payload = filling.bytes;
                     let sizes = self.raw_sizes(header, &payload)?;
-                    let sum = sizes.iter().fold(0, |sum: u64, size| sum.saturating_add(*size as u64));
+                    let sum =
+                        sizes.iter().fold(0, |sum: u64, size| sum.saturating_add(*size as u64));
                     if header.kind == kind::REPLY && sum > self.bounds.frame {
                         self.part = Part::Skip { header, left: sum };
                         continue;

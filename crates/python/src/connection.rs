@@ -186,6 +186,10 @@ impl Connection {
         call: &Encoded,
         options: &CallOptions,
     ) -> Result<u32> {
+        if options.cancel.as_ref().is_some_and(|cancel| cancel.is_cancelled()) {
+            // Else its reply could be there before anybody looks.
+            return Err(Error::Cancelled);
+        }
         let apart = want & APART != 0;
         let within = if apart { 0 } else { crate::callback::within(self.id) };
         let mut state = lock(&self.state);

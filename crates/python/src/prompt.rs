@@ -44,8 +44,8 @@ impl Python {
     where
         F: Fn(usize) -> Result<Vec<u8>, Raise> + Send + Sync + 'static,
     {
-        let read: Callback = self
-            .callback(move |(most,): (usize,)| read(most).map(serde_bytes::ByteBuf::from));
+        let read: Callback =
+            self.callback(move |(most,): (usize,)| read(most).map(serde_bytes::ByteBuf::from));
         self.agent().call_method1("input_from", (read,))
     }
 

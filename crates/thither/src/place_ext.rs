@@ -38,7 +38,9 @@ impl PythonError {
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
         match self {
-            PythonError::NotFound { .. } => Some("install Python 3.6 or newer there, or name the interpreter"),
+            PythonError::NotFound { .. } => {
+                Some("install Python 3.6 or newer there, or name the interpreter")
+            }
             PythonError::Place(error) => error.hint(),
             PythonError::Python(error) => error.hint(),
         }
@@ -87,7 +89,9 @@ pub trait PlaceExt: Place {
                 .stderr(Stream::Piped);
             match self.spawn(&command) {
                 Ok(process) => return over(process, start).map_err(PythonError::Python),
-                Err(error @ Error::Spawn { .. }) if error.shell_code() == 127 => missing = Some(error),
+                Err(error @ Error::Spawn { .. }) if error.shell_code() == 127 => {
+                    missing = Some(error)
+                }
                 Err(error) => return Err(PythonError::Place(error)),
             }
         }
@@ -111,7 +115,9 @@ fn over(mut process: Process, mut start: Start) -> thither_python::Result<Python
     match streams {
         (Some(source), Some(sink), errors) => start.over_with_errors(source, sink, errors),
         // What was asked for is piped.
-        _ => Err(thither_python::Error::Start { why: "the place gave no pipes".into(), hint: None }),
+        _ => {
+            Err(thither_python::Error::Start { why: "the place gave no pipes".into(), hint: None })
+        }
     }
 }
 
@@ -173,4 +179,3 @@ impl Host for Running {
         self.process = None;
     }
 }
-

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use super::{Connection, GRACE, LULL, Leader, SOON, State, lock};
 use rustix::event::{PollFd, PollFlags};
 
+use crate::Error;
 use crate::channel::{Frame, readable, wait};
 use crate::frame::{Header, kind};
 use crate::marshal::Decoder;
-use crate::Error;
 
 /// The most callbacks that wait for one caller.
 const MOST: usize = 256;
@@ -258,7 +258,8 @@ impl Connection {
             tracing::debug!(%error, "end");
             state.ended = Some(error);
         }
-        let wakers: Vec<_> = state.calls.values_mut().filter_map(|slot| slot.waker.take()).collect();
+        let wakers: Vec<_> =
+            state.calls.values_mut().filter_map(|slot| slot.waker.take()).collect();
         state.futures = 0;
         self.kick();
         for (_, thread) in &state.sleepers {
