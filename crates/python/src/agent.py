@@ -516,10 +516,15 @@ class Agent:
             self.busy = False
 
     def execute_next(self, thread):
-        with self.reading:
-            frame = self.read_frame()
-        if frame[0] != CALL or frame[1] & APART or frame[4]:
-            frame = self.route(frame, False) or self.next(thread, False)
+        if thread.frames or not self.reading.acquire(False):
+            frame = self.next(thread, False)
+        else:
+            try:
+                frame = self.read_frame()
+            finally:
+                self.reading.release()
+            if frame[0] != CALL or frame[1] & APART or frame[4] or self.workers:
+                frame = self.route(frame, False) or self.next(thread, False)
         self.started += 1
         self.busy = True
         if self.is_parked:

@@ -174,6 +174,12 @@ fn a_non_blocking_stdin() {
         let flags = rustix::fs::fcntl_getfl(&theirs).unwrap();
         rustix::fs::fcntl_setfl(&theirs, flags | rustix::fs::OFlags::NONBLOCK).unwrap();
         let mut child = spawn(theirs.into(), Stdio::piped());
+        // It reads before there is anything: then it waits as the kernel says, or is gone.
+        let entry = std::path::Path::new("/proc").join(child.id().to_string());
+        wait_until(DEADLINE, "a wait for input", || {
+            let waits_in = fs::read_to_string(entry.join("wchan")).unwrap_or_default();
+            waits_in.contains("poll") || child.try_wait().unwrap().is_some()
+        });
         let out: OwnedFd = child.stdout.take().unwrap().into();
         let py = quiet().over(out, ours).unwrap();
         assert_alive(&py);
