@@ -171,7 +171,7 @@ class Thread:
     `lock` is held by itself, and released to wake it.
     """
 
-    __slots__ = ('frames', 'inner', 'lock', 'calls', 'tag', 'ident', 'user')
+    __slots__ = ('frames', 'inner', 'lock', 'calls', 'tag', 'ident', 'user', 'guard', 'hit')
 
     def __init__(self, tag, ident=None):
         self.frames = deque()
@@ -182,6 +182,8 @@ class Thread:
         self.tag = tag
         self.ident = ident
         self.user = False
+        self.guard = allocate_lock()
+        self.hit = False
 
     def wake(self):
         try:
@@ -268,7 +270,7 @@ class Agent:
         self.interrupted = False
         self.cancelled = deque((), 64)
         self.main = Thread(0, get_ident())
-        self.spawning = allocate_lock()
+        self.spawning = RLock()
         self.workers = {}
         self.apart = []
         self.spare = []
@@ -282,7 +284,8 @@ class Agent:
         self.objects = {1: [Session(self, namespace), 1]}
         self.handles = {}
         self.streams = ()
-        self.draining = RLock()
+        # One for all: a destructor that prints may come in the middle of each.
+        self.draining = self.sending
         self.table = RLock()
         self.poller = None
         self.logs = False
@@ -402,6 +405,8 @@ class Agent:
                     self.is_parked = False
                 elif self.reading.acquire(False):
                     try:
+                        if self.replies:
+                            self.send_replies()
                         while True:
                             self.route(self.read_frame(), None)
                             if self.idle:
@@ -433,6 +438,7 @@ class Agent:
         thread = self.main
         frames, calls, replies, objects = thread.frames, thread.calls, self.replies, self.objects
         acquire, release, read = self.reading.acquire, self.reading.release, self.reader.read
+        served = not self.hello
         try:
             # The first calls are answered before what others may need is imported: on this thread, since before Python 3.13
             # that which imports `threading` is the main one for it.
@@ -452,7 +458,7 @@ class Agent:
                                 raise Closed
                             header = self.read_slowly(header, 16)
                         length, kind, flags, tag, number, within = unpack(header)
-                        if kind != CALL or within or length >= LARGE or self.workers or self.logs:
+                        if kind != CALL or within or length >= LARGE or self.workers or self.logs or served:
                             frame = self.read_rest(length, kind, flags, tag, number, within)
                             length = 0
                         else:
@@ -490,6 +496,9 @@ class Agent:
                                 self.answer(o, op, flags, number, thread)
                             elif self.promised and len(replies) < MOST_REPLIES and not self.is_child and not NO_FORK_HOOK:
                                 replies.append(pack(len(data), kind, 0, 0, number, 0) + data)
+                                if self.reading.locked():
+                                    # Somebody else reads what was promised.
+                                    self.send_replies()
                             else:
                                 self.finish(kind, data, None, flags, number, thread)
                             self.busy = False
@@ -544,13 +553,27 @@ class Agent:
             if self.logs:
                 self.log('%s of %s' % (op, path if type(path) is str else '.'.join(path)))
             thread.user = True
-            result = perform(self, root, path, op, args, kwargs)
-            thread.user = False
+            try:
+                result = perform(self, root, path, op, args, kwargs)
+            finally:
+                self.leave(thread)
         except BaseException as error:
-            thread.user = False
             result = Failed(self.failure(error))
         thread.calls.pop()
         self.answer(result, op, flags, number, thread)
+
+    def leave(self, thread):
+        """From here on the thread is not interrupted; what is on its way is taken back, or met here."""
+        while True:
+            try:
+                with thread.guard:
+                    thread.user = False
+                    hit, thread.hit = thread.hit, False
+                if hit:
+                    self.take_back(thread)
+                return
+            except KeyboardInterrupt:
+                pass
 
     def failure(self, error):
         if self.closing or type(error) is Closed:
@@ -597,7 +620,7 @@ class Agent:
         if thread is self.main and (self.promised or self.replies):
             if raw is None and len(payload) < LARGE:
                 self.replies.append(pack(len(payload), kind, 0, 0, number, 0) + payload)
-                if self.promised and len(self.replies) < MOST_REPLIES:
+                if self.promised and len(self.replies) < MOST_REPLIES and not self.reading.locked():
                     return
             self.send_replies()
             if raw is None and len(payload) < LARGE:
@@ -651,7 +674,7 @@ class Agent:
             self.pipes[source] = fd
             self.poller.register(source, select.POLLIN)
             waiter.register(source, select.POLLIN)
-        lock = RLock()
+        lock = self.sending
         self.streams = out, err = Output(self, 1, lock), Output(self, 2, lock)
         out.other, err.other = err, out
         sys.stdout, sys.stderr = [
@@ -826,6 +849,9 @@ class Cold:
             else:
                 if self.replies:
                     self.send_replies()
+                if self.replies:
+                    # What was promised to follow went to somebody else.
+                    self.send_replies()
                 # Whoever reads gives it up when it sees this, and wakes us; unless it has just done so.
                 self.idle = True
                 if self.reading.acquire(False):
@@ -981,6 +1007,10 @@ class Cold:
         except Closed:
             pass
         finally:
+            with self.spawning:
+                if self.workers.get(thread.tag) is thread:
+                    # Whatever has ended it: the next call is another one's.
+                    del self.workers[thread.tag]
             self.by_ident.pop(thread.ident, None)
 
     def give_apart(self, frame):
@@ -1068,6 +1098,13 @@ class Cold:
         """Calls a function of the client's, and does what that asks for meanwhile."""
         if self.is_child:
             raise Error('the client is not to be had in a forked child')
+        frame = sys._getframe(2)
+        while frame is not None and frame.f_globals is not GLOBALS:
+            frame = frame.f_back
+        if frame is not None and frame.f_code in self.in_the_middle():
+            # A destructor has come in the middle of a frame, and nobody would read the answer.
+            start_new_thread(self.call_back_quietly, (callback, args, kwargs))
+            return None
         thread = self.by_ident.get(get_ident())
         if thread is None:
             thread = self.by_ident[get_ident()] = Thread(0, get_ident())
@@ -1098,6 +1135,11 @@ class Cold:
                     thread.tag = tag
                 elif frame[3] == number:
                     break
+        except Closed:
+            if thread.calls or thread is self.main:
+                raise
+            # A thread of the program's own.
+            raise Error('the client is gone') from None
         finally:
             del self.waiting[number]
             if not thread.calls and thread is not self.main:
@@ -1107,6 +1149,23 @@ class Cold:
         kind, text = frame[5][:2]
         kind = BUILTINS.get(kind)
         raise (kind if isinstance(kind, type) and issubclass(kind, BaseException) else Error)(*text)
+
+    def call_back_quietly(self, callback, args, kwargs):
+        try:
+            self.call_back(callback, args, kwargs)
+        except (Exception, Closed):
+            pass  # as of a destructor
+
+    def in_the_middle(self):
+        """What of an agent must not be waited in."""
+        try:
+            return self.middle
+        except AttributeError:
+            spaces = Agent.__dict__, Output.__dict__, Thread.__dict__
+            functions = [o for space in spaces for o in space.values() if type(o) is type(find)]
+            # These run the user's code on purpose.
+            self.middle = {f.__code__ for f in functions} - {Agent.destroy.__code__, Agent.call_back.__code__}
+            return self.middle
 
     def send_gone(self):
         gone = []
@@ -1138,17 +1197,26 @@ class Cold:
         # It is between its queue and its begin; or over.
         self.cancelled.append(number)
 
+    def take_back(self, thread):
+        import ctypes
+
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), None)
+
     def interrupt(self, thread):
         import _signal
 
         if thread is self.main and self.hello:
             _signal.pthread_kill(thread.ident, SIGINT)
             thread.wake()
-        elif thread.user:
-            import ctypes
+            return
+        # First, as it takes its time.
+        import ctypes
 
-            ident = ctypes.c_ulong(thread.ident)
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(KeyboardInterrupt))
+        with thread.guard:
+            if thread.user and not thread.hit:
+                ident = ctypes.c_ulong(thread.ident)
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(KeyboardInterrupt))
+                thread.hit = True
 
     def forked(self):
         """In a forked child, which the client knows nothing of: the channel is not ours."""
@@ -1162,7 +1230,8 @@ class Cold:
         for stream in self.streams:
             stream.lock = lock
             stream.pending = []
-        self.sending, self.draining, self.table = RLock(), RLock(), RLock()
+        self.sending = self.draining = lock
+        self.table = RLock()
 
     def leave_child(self, kind, payload):
         if not self.is_child:
@@ -1185,7 +1254,7 @@ class Cold:
         if self.busy:
             self.interrupt(self.main)
         if not self.hello:
-            for thread in [self.main] + list(self.workers.values()) + self.apart:
+            for thread in [self.main] + list(self.workers.values()) + self.apart + list(self.waiting.values()):
                 thread.wake()
             return
         if self.held:

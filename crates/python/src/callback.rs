@@ -189,6 +189,8 @@ pub(crate) fn within(connection: u64) -> u32 {
     })
 }
 
+/// How deep callbacks of one thread may be within each other.
+const DEEPEST: usize = 100;
 /// The most callbacks that run on threads of their own.
 const MOST_APART: usize = 64;
 
@@ -227,8 +229,15 @@ impl Connection {
     /// Runs a callback on this thread, and sends what it returns.
     pub(crate) fn run_callback(self: &Arc<Self>, mut frame: Frame) {
         let id = frame.header.id;
-        WITHIN.with_borrow_mut(|within| within.push((self.id, id)));
-        let result = self.call(&mut frame);
+        let depth = WITHIN.with_borrow_mut(|within| {
+            within.push((self.id, id));
+            within.len()
+        });
+        let result = match depth > DEEPEST {
+            false => self.call(&mut frame),
+            // This program's stack ends sooner than Python's may.
+            true => Err(Raise::new("RecursionError", "callbacks within callbacks too deep")),
+        };
         WITHIN.with_borrow_mut(Vec::pop);
         if let Err(Raise { kind, message }) = result {
             self.answer(kind::RAISE, id, &raised(&kind, &message));
@@ -312,6 +321,13 @@ impl Connection {
             }
         }
         drop(callbacks);
+        if !unused.is_empty() {
+            // What the functions hold may call the interpreter, and this thread reads for all.
+            let thread = thread::Builder::new().name("thither-drop".into());
+            if let Err(error) = thread.spawn(move || drop(unused)) {
+                tracing::debug!(%error, "no thread for what was dropped");
+            }
+        }
     }
 
     /// Nothing will be called any more. What the functions hold may hold this connection.

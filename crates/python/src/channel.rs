@@ -95,7 +95,7 @@ impl Incoming {
             && filling.missing() >= CHUNK
         {
             let chunk = filling.missing().min(1 << 20);
-            filling.bytes.reserve(chunk);
+            filling.bytes.reserve_exact(chunk.max(filling.bytes.len()).min(filling.missing()));
             return match rustix::io::read(
                 &source,
                 rustix::buffer::spare_capacity(&mut filling.bytes),

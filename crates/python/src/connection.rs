@@ -250,6 +250,7 @@ impl Connection {
     /// Whether the reply has come; else this is woken once it has.
     pub(crate) fn poll(self: &Arc<Self>, id: u32, waker: &Waker) -> Option<Result<Frame>> {
         let mut state = lock(&self.state);
+        let ended = state.ended.clone();
         let slot = state.calls.get_mut(&id)?;
         if let Some(reply) = slot.reply.take() {
             let waker = slot.waker.take();
@@ -259,17 +260,18 @@ impl Connection {
             drop(state);
             return Some(Ok(reply));
         }
-        let before = slot.waker.replace(waker.clone());
-        state.futures += usize::from(before.is_none());
-        if let Some(ended) = &state.ended {
-            let ended = ended.clone();
+        if let Some(ended) = ended {
+            // Its waker may be all that keeps the caller, and this.
+            let slot = state.calls.remove(&id);
             drop(state);
+            drop(slot);
             return Some(Err(ended));
         }
-        if state.leader == Leader::None {
-            state.idle_sleeps = true;
-            self.pass_on(&mut state);
-        }
+        let before = slot.waker.replace(waker.clone());
+        state.futures += usize::from(before.is_none());
+        // Whoever leads now may step down before it comes.
+        state.idle_sleeps = true;
+        self.pass_on(&mut state);
         drop(state);
         // Foreign code, as its wake is.
         drop(before);
@@ -312,7 +314,7 @@ impl Connection {
         options: &CallOptions,
         mut check: impl FnMut(&mut State) -> Option<R>,
     ) -> Result<R> {
-        let deadline = options.timeout.map(|limit| Instant::now() + limit);
+        let deadline = options.timeout.and_then(|limit| Instant::now().checked_add(limit));
         let _heard = options.cancel.as_ref().map(|cancel| cancel.listen(self));
         let mut flushed = false;
         loop {

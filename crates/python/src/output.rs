@@ -1,7 +1,13 @@
 //! Where what is printed over there goes.
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use rustix::event::{PollFd, PollFlags};
+use rustix::io::Errno;
+
+use crate::channel::wait;
 
 /// Which of the two streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +26,7 @@ type Listener = dyn FnMut(Stream, &[u8]) + Send;
 #[derive(Default)]
 #[non_exhaustive]
 pub enum Output {
-    /// This program's own streams.
+    /// This program's own streams, by their descriptors: what this program has printed there and not flushed comes later.
     #[default]
     Inherit,
     /// Nowhere.
@@ -43,17 +49,27 @@ impl Output {
                 function(stream, bytes);
                 Ok(())
             }
+            // Not by the handles of the standard library: whoever holds one of those may wait for us.
             Output::Inherit => match stream {
-                Stream::Stdout => write_all(&mut io::stdout().lock(), bytes),
-                Stream::Stderr => write_all(&mut io::stderr().lock(), bytes),
+                Stream::Stdout => write_all(rustix::stdio::stdout(), bytes),
+                Stream::Stderr => write_all(rustix::stdio::stderr(), bytes),
             },
         };
     }
 }
 
-fn write_all(stream: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
-    stream.write_all(bytes)?;
-    stream.flush()
+fn write_all(stream: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match rustix::io::write(stream, bytes) {
+            Ok(written) => bytes = &bytes[written..],
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => {
+                wait(&mut [PollFd::from_borrowed_fd(stream, PollFlags::OUT)], None)?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
 
 impl fmt::Debug for Output {

@@ -1,6 +1,7 @@
 //! Who reads, and what becomes of a frame.
 
 use std::os::fd::AsFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -13,6 +14,7 @@ use crate::Error;
 use crate::channel::{Frame, readable, wait};
 use crate::frame::{Header, kind};
 use crate::marshal::Decoder;
+use crate::output::Output;
 
 /// The most callbacks that wait for one caller.
 const MOST: usize = 256;
@@ -24,6 +26,7 @@ impl Connection {
         timeout: Option<Duration>,
         mut done: impl FnMut(&mut State) -> bool,
     ) {
+        let deadline = timeout.and_then(|limit| Instant::now().checked_add(limit));
         let mut incoming = lock(&self.incoming);
         let sink = self.sink_to_watch();
         let mut fds = [
@@ -66,6 +69,13 @@ impl Connection {
             }
             let mut fds = [readable(self.source.as_fd()), readable(self.kick.as_fd())];
             if wait(&mut fds, Some(Duration::ZERO)).is_err() || fds[0].revents().is_empty() {
+                return;
+            }
+            // However much flows, who waits is heard.
+            if !fds[1].revents().is_empty() {
+                return self.unkick();
+            }
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return;
             }
         }
@@ -134,7 +144,8 @@ impl Connection {
                 drop(guard);
                 // It is foreign code.
                 if let Some(waker) = waker {
-                    waker.wake();
+                    // A panic was reported where it happened.
+                    let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
                 }
                 if let Some(frame) = lost {
                     self.release(&frame);
@@ -158,7 +169,15 @@ impl Connection {
                 }
             }
             kind::DROP => self.callbacks_gone(&frame),
-            kind::OUTPUT => lock(&self.output).write(flags, &frame.payload),
+            kind::OUTPUT => {
+                let mut output = lock(&self.output);
+                let written =
+                    catch_unwind(AssertUnwindSafe(|| output.write(flags, &frame.payload)));
+                if written.is_err() {
+                    // Its panic was reported where it happened; whoever leads goes on.
+                    *output = Output::Null;
+                }
+            }
             kind::LOG => {
                 let mut decoder = Decoder::new(&frame.payload, &self.limits);
                 let text = decoder.tuple().and_then(|_| decoder.str());
@@ -210,6 +229,12 @@ impl Connection {
                 send_at = self.unsent.load(Ordering::SeqCst).then(|| now + GRACE);
                 continue;
             }
+            if drop_at.is_some_and(|drop_at| drop_at <= now) {
+                drop(state);
+                drop_at = None;
+                self.send_dropped();
+                continue;
+            }
             let lull = state.terms == seen || state.futures > 0 || state.closing;
             seen = state.terms;
             let alarm = [last_chance, drop_at, send_at].into_iter().flatten().min();
@@ -218,11 +243,7 @@ impl Connection {
                 Leader::None if lull && state.sleepers.is_empty() => {
                     state.leader = Leader::Idle;
                     drop(state);
-                    if drop_at.is_some_and(|drop_at| drop_at <= now) {
-                        self.send_dropped();
-                    } else {
-                        self.lead(alarm, |_| false);
-                    }
+                    self.lead(alarm, |_| false);
                     self.step_down();
                 }
                 Leader::Caller if lull => {

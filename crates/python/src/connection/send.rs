@@ -49,7 +49,10 @@ struct Limit<'a> {
 
 impl Limit<'_> {
     fn new(options: &CallOptions) -> Limit<'_> {
-        Limit { options, deadline: options.timeout.map(|limit| Instant::now() + limit) }
+        Limit {
+            options,
+            deadline: options.timeout.and_then(|limit| Instant::now().checked_add(limit)),
+        }
     }
 
     /// What is left; an error when nothing is.
@@ -143,7 +146,13 @@ impl Connection {
     fn push(&self, outgoing: &mut Outgoing) -> Result<()> {
         let pushed = match outgoing.is_taken {
             true => Ok(()),
-            false => outgoing.push(),
+            false => {
+                // Nothing that is known follows it.
+                if let Some(last) = outgoing.last.take() {
+                    outgoing.queue[last] &= !MORE;
+                }
+                outgoing.push()
+            }
         };
         let is_left = !outgoing.queue.is_empty() && pushed.is_ok();
         if self.unsent.swap(is_left, Ordering::SeqCst) != is_left && is_left {
@@ -347,9 +356,9 @@ impl Connection {
             return;
         }
         state.dropped.push(number);
-        if state.dropped.len() == 1 && state.leader == Leader::Idle {
+        if state.dropped.len() == 1 && (state.leader == Leader::Idle || state.idle_sleeps) {
             drop(state);
-            self.kick();
+            self.wake_idle();
         }
     }
 }
