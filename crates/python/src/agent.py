@@ -269,6 +269,7 @@ class Agent:
         self.promised = False  # by the last frame that was read: another call follows
         self.interrupted = False
         self.cancelled = deque((), 64)
+        self.target = 0
         self.main = Thread(0, get_ident())
         self.spawning = RLock()
         self.workers = {}
@@ -650,6 +651,10 @@ class Agent:
 
     def on_interrupt(self, signal, frame):
         """SIGINT reaches the user's code at once; ours where it leaves no half of a frame."""
+        target, self.target = self.target, 0
+        if target and target not in self.main.calls:
+            # It has ended meanwhile.
+            return
         if frame is not None and frame.f_globals is GLOBALS and frame.f_code not in needed('open_code')():
             self.interrupted = True
         elif self.busy:
@@ -1180,11 +1185,11 @@ class Cold:
         """Interrupts a call, or takes it out of its queue. 0 is what runs on the main thread."""
         if not number:
             if self.busy:
-                self.interrupt(self.main)
+                self.interrupt(self.main, 0)
             return
         for thread in [self.main] + list(self.workers.values()):
             if number in thread.calls:
-                self.interrupt(thread)
+                self.interrupt(thread, number)
                 return
             for frame in list(thread.frames):
                 if frame[3] == number:
@@ -1202,10 +1207,12 @@ class Cold:
 
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), None)
 
-    def interrupt(self, thread):
+    def interrupt(self, thread, number):
+        """Raises KeyboardInterrupt in what the thread does, if that still is this call; 0 is whatever it is."""
         import _signal
 
         if thread is self.main and self.hello:
+            self.target = number
             _signal.pthread_kill(thread.ident, SIGINT)
             thread.wake()
             return
@@ -1213,7 +1220,7 @@ class Cold:
         import ctypes
 
         with thread.guard:
-            if thread.user and not thread.hit:
+            if thread.user and not thread.hit and (not number or number in thread.calls):
                 ident = ctypes.c_ulong(thread.ident)
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(KeyboardInterrupt))
                 thread.hit = True
@@ -1252,7 +1259,7 @@ class Cold:
         """Ends this program: what runs is interrupted, and has a moment to clean up."""
         self.closing = True
         if self.busy:
-            self.interrupt(self.main)
+            self.interrupt(self.main, 0)
         if not self.hello:
             for thread in [self.main] + list(self.workers.values()) + self.apart + list(self.waiting.values()):
                 thread.wake()

@@ -14,6 +14,7 @@ mod output;
 mod overlap;
 mod pending;
 mod starts;
+mod stress;
 mod values;
 
 use std::path::PathBuf;
