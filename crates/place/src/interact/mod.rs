@@ -148,7 +148,9 @@ fn follow(mut process: Process, heard: &Heard, options: &Interact) -> Result<End
         let [ends, others] = heard.interests();
         let interests = [ends, others, Interest::Read(process.control.as_fd())];
         let ready = poll(&interests, farewell.timeout()).map_err(waiting)?;
-        let told = ready[0].now || ready[1].now;
+        let event = process.control.event()?;
+        // What has ended it was heard before its end, if perhaps after the poll.
+        let told = ready[0].now || ready[1].now || matches!(event, Some(Event::Exited(_)));
         while let Some(received) = told.then(|| heard.next()).flatten() {
             // A key typed at our terminal has reached the process as well, unless it is apart; the terminal's end may
             // not have.
@@ -163,7 +165,7 @@ fn follow(mut process: Process, heard: &Heard, options: &Interact) -> Result<End
                 _ => farewell.begin(received, process.control.as_mut(), GRACE)?,
             }
         }
-        if let Some(Event::Exited(exit)) = process.control.event()? {
+        if let Some(Event::Exited(exit)) = event {
             return Ok(match exit {
                 Exit::Signal(libc::SIGINT) if interrupted => Ending::Interrupted,
                 // The same from where there are codes alone: we have passed it on.

@@ -231,7 +231,7 @@ fn the_remote_survives_the_clients_death() {
         "ready(); waits()",
         "import threading\nthreading.Thread(target=time.sleep, args=(1000,)).start(); ready()",
         "ready()\nwhile True: print('x' * 1000)",
-        "import sys; sys.stdout.write('x'); ready(); os.system('sleep 1000')",
+        "import sys; sys.stdout.write('x'); ready(); os.system('tail --pid=$PPID -f /dev/null')",
     ] {
         let name = "ends::one_that_is_killed";
         let mut command = Command::new(std::env::current_exe().unwrap());
