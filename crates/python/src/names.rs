@@ -27,7 +27,7 @@ enum Variable<'a> {
 #[macro_export]
 macro_rules! locals {
     ($($name:ident: $value:expr),* $(,)?) => {{
-        #[allow(unused_mut)]
+        #[allow(unused_mut, reason = "without names nothing is set")]
         let mut locals = $crate::Locals::default();
         $(locals.set(stringify!($name), $value);)*
         locals

@@ -290,7 +290,10 @@ impl Connection {
             idle.unpark();
         }
         drop(state);
-        wakers.into_iter().for_each(std::task::Waker::wake);
+        for waker in wakers {
+            // Foreign code, as above: the others are woken in any case.
+            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+        }
     }
 
     /// How the interpreter ended, if that can be known soon.
