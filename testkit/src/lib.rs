@@ -3,6 +3,7 @@
 //! - [`Session`] drives a program in a pty, [`Tmux`] in a whole terminal emulator.
 //! - [`BusyboxRoot`] is a root file system to enter; [`as_user`] gives up the rights of root.
 //! - [`Engine`] is a real Docker engine, [`Registry`] a real registry; [`Proxy`] breaks the connections to them.
+//! - [`Sshd`] is a real sshd, [`ssh_user`] and [`PasswordUser`] are whom it logs in.
 //! - [`own_process!`] gives a test a process of its own, [`own_records!`] also records of its own, [`within_deadline`]
 //!   gives up on what waits for ever.
 //! - [`Marker`], [`descriptors`] and [`mounts`] find what was left behind.
@@ -20,6 +21,7 @@ mod registry;
 mod root;
 mod session;
 mod skip;
+mod sshd;
 mod tmux;
 mod user;
 mod watch;
@@ -33,6 +35,7 @@ pub use registry::Registry;
 pub use root::{BusyboxRoot, write_program};
 pub use session::{PROMPT, Session};
 pub use skip::record_skip;
+pub use sshd::{PasswordUser, Sshd, ssh_user};
 pub use tmux::Tmux;
 pub use user::{PublicCopy, USER, as_user, is_root};
 pub use watch::{DEADLINE, Marker, descriptors, find_program, mounts, wait_until};

@@ -48,6 +48,12 @@ const PODMAN: Peer = peer(&["podman", "--version"], "podman", "tests with Podman
 
 const OPENSSL: Peer = peer(&["openssl", "version"], "openssl", "tests with TLS");
 
+const SSHD: Peer = peer(
+    &["sh", "-c", "command -v sshd || test -x /usr/sbin/sshd"],
+    "openssh-server",
+    "tests with ssh",
+);
+
 /// What the comparison with pychroot needs, which brings the loopback interface up with ip(8).
 pub(crate) const FOR_COMPLIANCE: &[Peer] = &[BUSYBOX, VENV, IPROUTE];
 
@@ -56,7 +62,7 @@ pub(crate) const FOR_DOCKER_COMPLIANCE: &[Peer] = &[BUSYBOX, VENV, DOCKER];
 
 /// What the tests need.
 pub(crate) const FOR_TESTS: &[Peer] =
-    &[BUSYBOX, TMUX, STRACE, VENV, IPROUTE, UIDMAP, DOCKER, REGISTRY, PODMAN, OPENSSL];
+    &[BUSYBOX, TMUX, STRACE, VENV, IPROUTE, UIDMAP, DOCKER, REGISTRY, PODMAN, OPENSSL, SSHD];
 
 /// What the fuzz targets need.
 pub(crate) const FOR_FUZZ: &[Peer] =

@@ -108,9 +108,12 @@ Examples:
   thither attach docker:web
   thither attach --logs -n docker:web | grep error")]
     Attach(Deferred<Attach>),
-    /// Show what there is: `thither list docker:` shows the containers of an engine
+    /// Show what there is: named places and the hosts of ssh, or `docker:`, the containers of an engine
+    ///
+    /// Places get names in thither/thither.toml of $XDG_CONFIG_HOME or ~/.config; the hosts are those of ~/.ssh/config.
     #[command(after_help = "\
 Examples:
+  thither list
   thither list docker:
   thither list --json docker: | jq -r '.[].name'")]
     List(Deferred<List>),
@@ -250,14 +253,15 @@ pub(crate) struct Attach {
 /// `thither list`.
 #[derive(Args)]
 pub(crate) struct List {
-    /// As JSON, for programs: a list of objects with the texts id, name, image, state and status
+    /// As JSON, for programs: a list of objects with the texts place, address and file, or for containers with id, name, image,
+    /// state and status
     #[arg(long)]
     pub(crate) json: bool,
     /// The names alone, a line each, for the completions of shells
     #[arg(long, hide = true, conflicts_with = "json")]
     pub(crate) names: bool,
-    /// What to list: `docker:`, with options of the engine as in `docker:?context=test`
-    pub(crate) place: OsString,
+    /// What to list instead: `ssh:`, the hosts alone, or `docker:`, with options of the engine as in `docker:?context=test`
+    pub(crate) place: Option<OsString>,
 }
 
 /// `thither cp`.

@@ -59,8 +59,8 @@ pub(crate) fn attach(attach: &Attach) -> Result<u8, Failure> {
 
 /// Whether it is a fresh container of an image, which has a command of its own.
 pub(crate) fn is_image(place: &OsStr) -> bool {
-    let address = Address::parse(place);
-    address.is_ok_and(|address| {
+    let Ok(address) = Address::parse(place) else { return false };
+    address.resolved().is_ok_and(|address| {
         matches!(address.hops().last().map(|hop| hop.target()), Some(Target::Image(_)))
     })
 }

@@ -64,6 +64,11 @@ impl Side {
             let failure = Failure::new(format!("{text} is a place and names no file there"));
             return Err(failure.hint("write `PLACE::PATH`, or `./NAME` for a file of this machine"));
         }
+        // By what a name stands for it is seen whether both sides are the same place.
+        let address = match &address {
+            Some(address) => Some(address.resolved()?.into_owned()),
+            None => None,
+        };
         let place = match &address {
             Some(address) => address.connect()?,
             None => Box::new(Local),

@@ -1,94 +1,103 @@
 //! `thither list`: what there is.
 
-use std::fmt::Write;
-use std::time::Duration;
+mod containers;
+mod places;
+mod ssh_config;
 
-use thither::Address;
-use thither::docker::Engine;
-use thither::docker::list::Listed;
+use std::fmt::Write;
+
 use thither::error::{printable, quoted};
 
 use crate::args::List;
 use crate::report::{Failure, write_stdout};
 
-/// How long the engine may take for names that are to be completed.
-const COMPLETION: Duration = Duration::from_secs(2);
-
 /// `thither list`.
 pub(crate) fn list(list: &List) -> Result<u8, Failure> {
-    // The list is of the engine: the address is that of a container without its name.
-    let text = list.place.to_string_lossy();
-    let options = match text.strip_prefix("docker:").or_else(|| text.strip_prefix("docker")) {
-        Some("") => "",
-        Some(options) if options.starts_with('?') => options,
-        _ => {
-            return Err(Failure::new(format!("cannot list {}", quoted(&list.place)))
-                .hint("it lists the containers of an engine: `thither list docker:`"));
+    let rows = match list.place.as_deref() {
+        None => places::all(list.names)?,
+        Some(wanted) if wanted == "ssh:" || wanted == "ssh" => places::hosts(),
+        Some(wanted) => {
+            let text = wanted.to_string_lossy();
+            match text.strip_prefix("docker:").or_else(|| text.strip_prefix("docker")) {
+                Some(options) if options.is_empty() || options.starts_with('?') => {
+                    containers::of_engine(options, list.names)?
+                }
+                _ => {
+                    return Err(Failure::new(format!("cannot list {}", quoted(wanted))).hint(
+                        "write `thither list`, `thither list ssh:` or `thither list docker:`",
+                    ));
+                }
+            }
         }
     };
-    let address = Address::parse(format!("docker:x{options}"))?;
-    let container = address.container()?.expect("its scheme is docker");
-    let engine: &Engine = container.engine();
-    // Whoever presses the tab key does not wait for long.
-    let patient = engine.clone().limit(COMPLETION);
-    let engine = if list.names { &patient } else { engine };
-    let all = engine.containers(None).map_err(|error| error.at("docker:", None))?;
     let text = match () {
-        () if list.names => names(&all),
-        () if list.json => json(&all),
-        () => table(&all),
+        () if list.names => rows.names(),
+        () if list.json => rows.json(),
+        () => rows.table(),
     };
     write_stdout(text.as_bytes())?;
     Ok(0)
 }
 
-/// Those names that need no quoting in any shell. The engine allows no others; one that lies may.
-fn names(all: &[Listed]) -> String {
-    let is_plain = |name: &str| {
-        !name.is_empty()
-            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
-    };
-    let plain = all.iter().map(|listed| &listed.name).filter(|name| is_plain(name));
-    plain.map(|name| format!("{name}\n")).collect()
+/// What is listed: rows of texts that others have written.
+struct Rows {
+    /// The keys of the texts, in the order of JSON.
+    keys: &'static [&'static str],
+    rows: Vec<Vec<String>>,
+    /// The columns of the table, as indices of the keys.
+    columns: &'static [usize],
+    /// The column that is completed by shells.
+    name: usize,
 }
 
-fn columns(listed: &Listed) -> [String; 4] {
-    let Listed { name, image, state, status, .. } = listed;
-    [name, state, image, status].map(|text| printable(text))
-}
-
-fn table(all: &[Listed]) -> String {
-    let head = ["NAME", "STATE", "IMAGE", "STATUS"].map(str::to_owned);
-    let rows: Vec<[String; 4]> = std::iter::once(head).chain(all.iter().map(columns)).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-    let widths: Vec<usize> = (0..3).filter_map(width).collect();
-    let mut text = String::new();
-    for [name, state, image, status] in &rows {
-        let [a, b, c] = [widths[0], widths[1], widths[2]];
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "{name:a$}  {state:b$}  {image:c$}  {status}");
+impl Rows {
+    /// Those names that need no quoting in any shell, a line each. The engine allows no others; one that lies may.
+    fn names(&self) -> String {
+        let is_plain = |name: &&str| {
+            !name.is_empty()
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+        };
+        let names = self.rows.iter().map(|row| row[self.name].as_str());
+        // A host is completed behind its scheme.
+        let names = names.map(|name| name.strip_prefix("ssh:").unwrap_or(name));
+        names.filter(is_plain).map(|name| format!("{name}\n")).collect()
     }
-    text
-}
 
-fn json(all: &[Listed]) -> String {
-    let objects: Vec<String> = all
-        .iter()
-        .map(|Listed { id, name, image, state, status }| {
-            let pairs = [
-                ("id", id),
-                ("name", name),
-                ("image", image),
-                ("state", state),
-                ("status", status),
-            ];
+    fn table(&self) -> String {
+        let column = |row: &[String]| -> Vec<String> {
+            self.columns.iter().map(|column| printable(&row[*column])).collect()
+        };
+        let head = self.columns.iter().map(|column| self.keys[*column].to_uppercase()).collect();
+        let rows: Vec<Vec<String>> =
+            std::iter::once(head).chain(self.rows.iter().map(|row| column(row))).collect();
+        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+        // Nothing follows the last.
+        let mut widths: Vec<usize> = (0..self.columns.len()).filter_map(width).collect();
+        widths.pop();
+        let mut text = String::new();
+        for row in &rows {
+            for (column, width) in row.iter().zip(&widths) {
+                // Writing to a string cannot fail.
+                let _ = write!(text, "{column:width$}  ");
+            }
+            let _ = writeln!(text, "{}", row[row.len() - 1]);
+        }
+        text
+    }
+
+    fn json(&self) -> String {
+        let object = |row: &Vec<String>| {
+            let pairs = self.keys.iter().zip(row);
             let pairs = pairs.map(|(key, value)| format!("{}: {}", quote(key), quote(value)));
-            format!("  {{{}}}", pairs.join(", "))
-        })
-        .collect();
-    match objects.is_empty() {
-        true => "[]\n".to_owned(),
-        false => format!("[\n{}\n]\n", objects.join(",\n")),
+            format!("  {{{}}}", pairs.collect::<Vec<_>>().join(", "))
+        };
+        match self.rows.is_empty() {
+            true => "[]\n".to_owned(),
+            false => {
+                let objects: Vec<String> = self.rows.iter().map(object).collect();
+                format!("[\n{}\n]\n", objects.join(",\n"))
+            }
+        }
     }
 }
 
@@ -117,39 +126,39 @@ fn quote(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn listed(name: &str) -> Listed {
-        let text = |text: &str| text.to_owned();
-        Listed {
-            id: text("0f"),
-            name: text(name),
-            image: text("busybox"),
-            state: text("running"),
-            status: text("Up 2 \"minutes\""),
+    fn rows(names: &[&str]) -> Rows {
+        let row = |name: &&str| [name, "running", "\"x\""].map(str::to_owned).to_vec();
+        Rows {
+            keys: &["name", "state", "note"],
+            rows: names.iter().map(row).collect(),
+            columns: &[1, 0, 2],
+            name: 0,
         }
     }
 
     #[test]
     fn tables() {
         let expected = "\
-NAME      STATE    IMAGE    STATUS
-web       running  busybox  Up 2 \"minutes\"
-a\\u{1b}b  running  busybox  Up 2 \"minutes\"
+STATE    NAME      NOTE
+running  web       \"x\"
+running  a\\u{1b}b  \"x\"
 ";
-        assert_eq!(table(&[listed("web"), listed("a\x1bb")]), expected);
+        assert_eq!(rows(&["web", "a\x1bb"]).table(), expected);
+        assert_eq!(rows(&[]).table(), "STATE  NAME  NOTE\n");
     }
 
     #[test]
     fn lists_for_programs() {
         let expected = r#"[
-  {"id": "0f", "name": "a\u001b\u00e9\ud83d\ude00", "image": "busybox", "state": "running", "status": "Up 2 \"minutes\""}
+  {"name": "a\u001b\u00e9\ud83d\ude00", "state": "running", "note": "\"x\""}
 ]
 "#;
-        assert_eq!(json(&[listed("a\x1bé😀")]), expected);
-        assert_eq!(json(&[]), "[]\n");
+        assert_eq!(rows(&["a\x1bé😀"]).json(), expected);
+        assert_eq!(rows(&[]).json(), "[]\n");
     }
 
     #[test]
     fn lists_for_shells() {
-        assert_eq!(names(&[listed("web-1.a_b"), listed("$(rm)"), listed("")]), "web-1.a_b\n");
+        assert_eq!(rows(&["web-1.a_b", "$(rm)", "", "ssh:h", "ssh:$x"]).names(), "web-1.a_b\nh\n");
     }
 }

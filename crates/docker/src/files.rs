@@ -1,4 +1,5 @@
-//! Files in and out of a container, by the archive endpoint: it need not run, and needs no program for it.
+//! Files in and out of a container, by the archive endpoint: it need not run, and needs no program for it. (A directory goes
+//! into one that runs by a faster way, if there is one: see `unpack.rs`.)
 //!
 //! What is brought there arrives under a temporary name and is then renamed by a `sh` in the container, so that a copy
 //! which fails leaves all as it was. Where no `sh` can run (the container is stopped, or has none), the engine unpacks
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use thither_place::archive::{
-    Archive, Kind, NAME_FUNCTIONS, get_by_command, named, put_by_command, temporary_name,
+    Archive, Attempted, Kind, NAME_FUNCTIONS, get_by_command, named, put_by_command, temporary_name,
 };
 use thither_place::error::quoted;
 use thither_place::{Command, Error as There, Exit, Output, Result, Stream};
@@ -25,7 +26,8 @@ use crate::container::Container;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::http::{Body, Patience, Trouble};
-use crate::model::PathStat;
+use crate::model::{Inspected, PathStat};
+use crate::unpack;
 use crate::upload::{TICK, UploadError};
 
 /// The header that tells of a path.
@@ -49,7 +51,8 @@ trap 'clean \"$1\"' EXIT
 impl Container {
     /// See [`Place::get`](thither_place::Place::get).
     pub(crate) fn get_files(&self, path: &Path) -> Result<Archive> {
-        if self.is_out_of_sight("copy from", path)? {
+        let inspected = self.inspect(None).map_err(|error| error.at(self.place(), None))?;
+        if self.is_out_of_sight("copy from", path, &inspected)? {
             return get_by_command(self, path);
         }
         Ok(Archive::from_tar(self.download(path)?, named(path).name))
@@ -69,9 +72,24 @@ impl Container {
 
     /// See [`Place::put`](thither_place::Place::put).
     pub(crate) fn put_files(&self, mut archive: Archive, path: &Path) -> Result<()> {
-        if self.is_out_of_sight("copy to", path)? {
-            return put_by_command(self, archive, path);
+        let inspected = self.inspect(None).map_err(|error| error.at(self.place(), None))?;
+        if self.is_out_of_sight("copy to", path, &inspected)? {
+            return put_by_command(self, archive, path)
+                .map_err(|error| self.put_error(path, error));
         }
+        let here = |source| self.copy_failed("copy to", path, source, None);
+        let is_directory = archive.root().map_err(here)?.kind == Kind::Directory;
+        if is_directory && unpack::may_be_possible(&inspected) {
+            let whole = Path::new("/").join(&inspected.config.working_dir).join(path);
+            match self.unpack(archive, &whole).map_err(|error| self.put_error(path, error))? {
+                Attempted::Done => return Ok(()),
+                Attempted::Impossible(untouched) => archive = untouched,
+            }
+        }
+        self.put_by_engine(archive, path)
+    }
+
+    fn put_by_engine(&self, mut archive: Archive, path: &Path) -> Result<()> {
         let here = |source| self.copy_failed("copy to", path, source, None);
         let failed = |error: Error| self.copy_error("copy to", path, error);
         let root = archive.root().map_err(here)?.clone();
@@ -124,8 +142,7 @@ impl Container {
     ///
     /// # Errors
     /// When it is, and the container does not run.
-    fn is_out_of_sight(&self, verb: &str, path: &Path) -> Result<bool> {
-        let inspected = self.inspect(None).map_err(|error| error.at(self.place(), None))?;
+    fn is_out_of_sight(&self, verb: &str, path: &Path, inspected: &Inspected) -> Result<bool> {
         let whole = Path::new("/").join(&inspected.config.working_dir).join(path);
         let given = inspected.host.tmpfs.iter().flatten().map(|(path, _)| path.as_str());
         let mounts = inspected.mounts.iter().flatten().filter(|mount| mount.kind == "tmpfs");
@@ -254,6 +271,18 @@ impl Container {
             source: Box::new(source),
             hint,
         }
+    }
+
+    /// What went wrong by a command, as if it went wrong by the engine.
+    fn put_error(&self, path: &Path, error: There) -> There {
+        let There::Copy { source, hint, .. } = error else { return error };
+        let source = match source.downcast::<io::Error>() {
+            Ok(source) => *source,
+            Err(source) => io::Error::other(source),
+        };
+        // The way there was lost.
+        let place = source.downcast::<There>();
+        place.unwrap_or_else(|source| self.copy_failed("copy to", path, source, hint))
     }
 
     fn copy_error(&self, verb: &str, path: &Path, error: Error) -> There {

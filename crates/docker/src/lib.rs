@@ -28,6 +28,7 @@ mod plumbing;
 mod watch;
 mod upload;
 mod files;
+mod unpack;
 mod place;
 
 pub use container::{Attach, Attached, Container};

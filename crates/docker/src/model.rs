@@ -91,6 +91,11 @@ pub(crate) struct Host {
     pub(crate) tmpfs: Option<BTreeMap<String, String>>,
     #[serde(rename = "LogConfig", default)]
     pub(crate) log: Log,
+    /// What root in it may not do, of what it usually may.
+    #[serde(rename = "CapDrop", default)]
+    pub(crate) cap_drop: Option<Vec<String>>,
+    #[serde(rename = "ReadonlyRootfs", default)]
+    pub(crate) is_read_only: bool,
 }
 
 /// Where its output is kept.

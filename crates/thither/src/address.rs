@@ -198,6 +198,12 @@ impl Address {
         self.hops.last_mut().expect("at least one")
     }
 
+    /// Of these hops, of which there is at least one.
+    pub(crate) fn of_hops(hops: Vec<Hop>) -> Address {
+        debug_assert!(!hops.is_empty());
+        Address { hops }
+    }
+
     pub(crate) fn split_first(&self) -> (&Hop, &[Hop]) {
         (&self.hops[0], &self.hops[1..])
     }
@@ -214,6 +220,11 @@ impl Hop {
     #[must_use]
     pub fn options(&self) -> &[HopOption] {
         &self.options
+    }
+
+    /// The same hop with these options.
+    pub(crate) fn with_options(&self, options: Vec<HopOption>) -> Hop {
+        Hop { target: self.target.clone(), options }
     }
 
     /// The same hop with the options whose keys pass, and with the others.

@@ -4,16 +4,19 @@ use std::ffi::OsStr;
 
 use thither_place::error::quoted;
 use thither_place::{Local, Place};
+use thither_remote::Ssh;
 
 use crate::address::{Address, Hop, ParseError, Target};
+use crate::config::ConfigError;
 use crate::docker_options::{OF_DOCKER, OF_IMAGE};
 use crate::nearest::nearest;
 use crate::options::{OF_CHROOT, Options};
 use crate::schemes;
+use crate::ssh_options::OF_SSH;
 
 /// The hint for whoever asked for a place that is none.
 pub(crate) const REACHABLE: &str =
-    "places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`";
+    "places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`";
 
 /// Why an address leads nowhere.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,7 +36,18 @@ pub enum ConnectError {
     UnknownName {
         /// The name.
         name: String,
+        /// The configured name that it is most like.
+        near: Option<String>,
     },
+    /// A name that is configured leads somewhere from here, so nothing comes before it.
+    #[error("the named place {} is not the first hop", quoted(name))]
+    NamedBeyond {
+        /// The name.
+        name: String,
+    },
+    /// The user's configuration is bad.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// This build cannot make a hop.
     #[error("this build has no way to {} yet", quoted(hop))]
     NoWay {
@@ -102,8 +116,13 @@ impl ConnectError {
     pub fn hint(&self) -> Option<String> {
         match self {
             ConnectError::Address(error) => error.hint().map(str::to_owned),
+            ConnectError::Config(error) => error.hint().map(str::to_owned),
+            ConnectError::NamedBeyond { .. } => Some("write its address there".into()),
+            ConnectError::UnknownName { near: Some(near), .. } => {
+                Some(format!("did you mean `{near}`?"))
+            }
             ConnectError::UnknownScheme { scheme: word }
-            | ConnectError::UnknownName { name: word } => {
+            | ConnectError::UnknownName { name: word, .. } => {
                 Some(match schemes::nearest_scheme(word) {
                     Some(known) => format!("did you mean `{known}:`?"),
                     None => reachable(),
@@ -146,6 +165,15 @@ impl ConnectError {
 /// | `entrypoint`, `entrypoint=PROGRAM` | none, or this one |
 /// | `env-file=FILE` | a line `NAME=VALUE` or `NAME` for each variable |
 ///
+/// | options of `ssh:` | as of [`Settings`](crate::remote::ssh::Settings) |
+/// |---|---|
+/// | `username=USER`, `port=PORT` | as in the address |
+/// | `identity=FILE`, `timeout=SECONDS`, `keep-alive=SECONDS` | the fields of these names |
+/// | `use-native=true`, `=false`, `=automatic` | `native` |
+/// | `missing-host-key-policy=reject`, `=autoadd`, `=warning` | `host_keys` |
+/// | `password-file=FILE`, `password-fd=NUMBER` | the password is the first line there |
+/// | `ask-password` | the password is asked for at the terminal |
+///
 /// | options of `chroot:` | as of [`Chroot`](crate::chroot::Chroot) |
 /// |---|---|
 /// | `bind=`, `rbind=`, `ro-bind=SRC[:DEST]` | a mount by [`Mount::parse`](crate::chroot::Mount::parse); recursive; that and read-only |
@@ -170,7 +198,8 @@ impl Address {
     /// # Errors
     /// When a hop's scheme, name or option is unknown, or when this build has no way to make it.
     pub fn connect(&self) -> Result<Box<dyn Place>, ConnectError> {
-        let (first, beyond) = self.split_first();
+        let address = self.resolved()?;
+        let (first, beyond) = address.split_first();
         let place = connect_hop(first)?;
         match beyond.first() {
             None => Ok(place),
@@ -198,8 +227,13 @@ fn connect_hop(hop: &Hop) -> Result<Box<dyn Place>, ConnectError> {
             let options = Options::of(hop, OF_IMAGE)?;
             Ok(options.preset()?.on(options.image(name)?))
         }
+        Target::Ssh(login) => {
+            let options = Options::of(hop, OF_SSH)?;
+            Ok(options.preset()?.on(Ssh::from(options.ssh(login)?)))
+        }
         Target::Other(scheme, target) => schemes::connect(hop, scheme, target),
-        Target::Named(name) => Err(ConnectError::UnknownName { name: name.clone() }),
+        // What is named here is resolved by now.
+        Target::Named(name) => Err(ConnectError::NamedBeyond { name: name.clone() }),
         _ => Err(ConnectError::NoWay { hop: shown(hop) }),
     }
 }
@@ -249,19 +283,19 @@ mod tests {
         check(
             "ssh:web",
             expect![
-                "this build has no way to `ssh:web` yet; places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`"
+                "this build has no way to `ssh:web` yet; places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`"
             ],
         );
         check(
             "kube:pod",
             expect![
-                "unknown scheme `kube`; places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`"
+                "unknown scheme `kube`; places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`"
             ],
         );
         check(
             "web",
             expect![
-                "no place is named `web`; places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`"
+                "no place is named `web`; places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`"
             ],
         );
         check("dokcer:web", expect!["unknown scheme `dokcer`; did you mean `docker:`?"]);
@@ -283,19 +317,19 @@ mod tests {
         check(
             "ssh:bastion|docker:web",
             expect![
-                "this build has no way to `ssh:bastion` yet; places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`"
+                "this build has no way to `ssh:bastion` yet; places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`"
             ],
         );
         check(
             "local:|ssh:web?secret=x",
             expect![
-                "this build has no way to `ssh:web` yet; places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`"
+                "this build has no way to `ssh:web` yet; places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`"
             ],
         );
         check(
             "local:|nope:",
             expect![
-                "unknown scheme `nope`; places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`"
+                "unknown scheme `nope`; places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`"
             ],
         );
     }

@@ -142,7 +142,7 @@ impl Address {
     /// # Errors
     /// As [`connect`](Address::connect).
     pub fn container(&self) -> Result<Option<Container>, ConnectError> {
-        match self.only_hop() {
+        match self.resolved()?.only_hop() {
             Some((hop, Target::Docker(name))) => {
                 Options::of(hop, OF_DOCKER)?.container(name).map(Some)
             }
@@ -155,7 +155,7 @@ impl Address {
     /// # Errors
     /// As [`connect`](Address::connect).
     pub fn image(&self) -> Result<Option<Image>, ConnectError> {
-        match self.only_hop() {
+        match self.resolved()?.only_hop() {
             Some((hop, Target::Image(name))) => Options::of(hop, OF_IMAGE)?.image(name).map(Some),
             _ => Ok(None),
         }
@@ -167,7 +167,7 @@ impl Address {
     /// # Errors
     /// When they are badly written.
     pub fn detach_keys(&self) -> Result<Option<Vec<u8>>, ConnectError> {
-        match self.only_hop() {
+        match self.resolved()?.only_hop() {
             Some((hop, Target::Docker(_))) => Options::of(hop, OF_DOCKER)?.detach_keys().map(Some),
             Some((hop, Target::Image(_))) => Options::of(hop, OF_IMAGE)?.detach_keys().map(Some),
             _ => Ok(None),

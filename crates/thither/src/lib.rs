@@ -61,9 +61,11 @@
 //! ```
 
 pub mod address;
+pub mod config;
 mod connect;
 mod options;
 mod docker_options;
+mod ssh_options;
 mod preset;
 mod schemes;
 mod nearest;
@@ -84,3 +86,4 @@ pub use thither_place::{
 };
 pub use thither_python as python;
 pub use thither_python::locals;
+pub use thither_remote as remote;

@@ -11,6 +11,7 @@ use thither_place::error::quoted;
 
 use crate::address::{Hop, HopOption};
 use crate::connect::ConnectError;
+use crate::docker_options::{OF_DOCKER, OF_IMAGE};
 use crate::preset::Preset;
 
 /// An option that a place knows.
@@ -64,6 +65,12 @@ pub(crate) const OF_CHROOT: &[Known] = &[
 /// The keys of what every place has.
 pub(crate) fn keys_of_every_place() -> impl Iterator<Item = &'static str> {
     OF_EVERY_PLACE.iter().map(|known| known.key)
+}
+
+/// Whether an option of this key may be given more than once at some place that is built in.
+pub(crate) fn is_list(key: &str) -> bool {
+    let all = [&OF_EVERY_PLACE[..], OF_CHROOT, OF_DOCKER, OF_IMAGE];
+    all.into_iter().flatten().any(|known| known.key == key && known.many)
 }
 
 impl Known {

@@ -1,28 +1,40 @@
-//! Completion of places, which only the engine knows: the scripts ask `thither list --names docker:`.
+//! Completion of places: the scripts ask `thither list --names` for named places, and the same of `ssh:` and `docker:` for what
+//! comes behind these schemes.
 
 use clap_complete::Shell;
 
 /// What a name is offered behind, in a shell's own words, after the generated script.
 const BASH: &str = r#"
-# Places: the schemes, and the containers of the engine. Bash takes a word apart at its colons.
+# Places: named ones, the schemes, the hosts of ssh, and the containers of the engine. Bash takes a word apart at its colons.
 _thither_places() {
-    local line=${COMP_LINE:0:COMP_POINT} word verb
+    local line=${COMP_LINE:0:COMP_POINT} word verb words i place=
     read -r _ verb _ <<<"$line"
     word=${line##*[[:space:]]}
     case $verb,$word in
-        shell,docker:*|run,docker:*|python,docker:*|attach,docker:*|cp,docker:*)
-            local behind=
-            [[ $COMP_WORDBREAKS == *:* ]] || behind=docker:
-            COMPREPLY=( $(compgen -P "$behind" -W "$(thither list --names docker: 2>/dev/null)" -- "${word#docker:}") )
+        shell,docker:*|run,docker:*|python,docker:*|attach,docker:*|cp,docker:*|\
+        shell,ssh:*|run,ssh:*|python,ssh:*|cp,ssh:*)
+            local scheme=${word%%:*}: behind=
+            [[ $COMP_WORDBREAKS == *:* ]] || behind=$scheme
+            COMPREPLY=( $(compgen -P "$behind" -W "$(thither list --names "$scheme" 2>/dev/null)" -- "${word#"$scheme"}") )
             [[ $verb == cp ]] && compopt -o nospace
             return 0
             ;;
     esac
     _thither "$@"
+    # One place is enough. What follows a flag may be its value.
+    read -ra words <<<"${line%"$word"}"
+    for ((i = 2; i < ${#words[@]}; i++)); do
+        [[ ${words[i]} == -* ]] || ((i > 2)) && [[ ${words[i-1]} == -* ]] || place=${words[i]}
+    done
     case $verb,$word in
         shell,-*|run,-*|python,-*|attach,-*|cp,*|*:*) ;;
-        shell,*|run,*|python,*|attach,*|list,*)
-            COMPREPLY+=( $(compgen -W "local: chroot: docker: image:" -- "$word") )
+        list,*)
+            COMPREPLY+=( $(compgen -W "docker: ssh:" -- "$word") )
+            [[ ${COMPREPLY[0]} == *: ]] && compopt -o nospace
+            ;;
+        shell,*|run,*|python,*|attach,*)
+            [[ $place ]] && return 0
+            COMPREPLY+=( $(compgen -W "local: chroot: docker: image: ssh: $(thither list --names 2>/dev/null)" -- "$word") )
             [[ ${COMPREPLY[0]} == *: ]] && compopt -o nospace
             ;;
     esac
@@ -31,21 +43,33 @@ complete -F _thither_places -o bashdefault -o default thither
 "#;
 
 const ZSH: &str = r#"
-# Places: the schemes, and the containers of the engine.
+# Places: named ones, the schemes, the hosts of ssh, and the containers of the engine.
 _thither_places() {
-    if compset -P 'docker:'; then
-        local -a names
-        names=(${(f)"$(_call_program names thither list --names docker: 2>/dev/null)"})
-        compadd -a names
-    else
-        compadd -S '' -- local: chroot: docker: image:
-    fi
+    local -a names
+    local scheme
+    for scheme in docker: ssh:; do
+        if compset -P "$scheme"; then
+            names=(${(f)"$(_call_program names thither list --names $scheme 2>/dev/null)"})
+            compadd -a names
+            return
+        fi
+    done
+    names=(${(f)"$(_call_program names thither list --names 2>/dev/null)"})
+    compadd -a names
+    compadd -S '' -- local: chroot: docker: image: ssh:
 }
 "#;
 
 const FISH: &str = r#"
-# Places: the schemes, and the containers of the engine.
-complete -c thither -n "__fish_thither_using_subcommand shell run python attach" -f -a "local: chroot: image: (thither list --names docker: 2>/dev/null | string replace -r '^' docker:)"
+# Places: named ones, the schemes, the hosts of ssh, and the containers of the engine.
+function __thither_places
+    thither list --names 2>/dev/null
+    printf '%s\n' local: chroot: image:
+    for scheme in ssh: docker:
+        thither list --names $scheme 2>/dev/null | string replace -r '^' $scheme
+    end
+end
+complete -c thither -n "__fish_thither_using_subcommand shell run python attach" -f -a "(__thither_places)"
 "#;
 
 /// The generated script with places.

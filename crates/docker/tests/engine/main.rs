@@ -12,3 +12,4 @@ mod ways;
 mod faults;
 mod garbage;
 mod versions;
+mod files;

@@ -22,6 +22,7 @@ mod failed;
 mod reader;
 mod entry;
 mod tree;
+mod source;
 mod packer;
 mod destination;
 mod extract;
@@ -29,6 +30,7 @@ mod merge;
 mod remove;
 mod paths;
 mod spawned;
+mod talk;
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -40,7 +42,11 @@ pub use destination::{put_files, temporary_name};
 pub use header::Timestamp;
 pub use packer::Tar;
 pub use paths::{Named, named};
-pub use spawned::{NAME_FUNCTIONS, get as get_by_command, put as put_by_command};
+pub use spawned::{
+    Attempt, Attempted, NAME_FUNCTIONS, get as get_by_command, put as put_by_command,
+    try_put as try_put_by_command,
+};
+pub use source::{Entries, Found};
 pub use tree::Tree;
 
 /// What is wrong with an entry that a link before it would lead elsewhere.
@@ -49,6 +55,7 @@ const THROUGH_LINK: &str = "leads through a symbolic link of the archive";
 use entry::Roots;
 use failed::cut_short;
 use reader::Reader;
+use source::Checked;
 
 /// One thing in an archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,6 +119,7 @@ pub struct Archive {
 enum Source {
     Tar(Box<Reader<Box<dyn Read + Send>>>),
     Tree(Box<Tree>),
+    Entries(Box<Checked>),
 }
 
 /// Who is told what happens, and may end it by an error.
@@ -149,6 +157,12 @@ impl Archive {
     #[must_use]
     pub fn from_tree(tree: Tree) -> Archive {
         Archive::new(tree.name().to_owned(), Source::Tree(Box::new(tree)))
+    }
+
+    /// What a place tells entry by entry, of what was asked for by this name.
+    pub fn from_entries(entries: impl Entries + 'static, name: impl Into<OsString>) -> Archive {
+        let checked = Checked::new(Box::new(entries));
+        Archive::new(name.into(), Source::Entries(Box::new(checked)))
     }
 
     /// Tells `watcher` what happens while it is read. An error from there ends it.
@@ -207,6 +221,7 @@ impl Archive {
     fn pull(&mut self) -> io::Result<Option<Entry>> {
         match &mut self.source {
             Source::Tree(tree) => tree.next(&mut self.watch),
+            Source::Entries(entries) => entries.next(&mut self.watch),
             Source::Tar(reader) => loop {
                 let Some(header) = reader.next(&mut self.watch)? else { return Ok(None) };
                 if let Some(entry) = self.roots.entry(header, &mut self.watch)? {
@@ -230,6 +245,7 @@ impl Archive {
         let read = match &mut self.source {
             Source::Tree(tree) => tree.read_content(buf)?,
             Source::Tar(reader) => reader.read_content(buf, &mut self.watch)?,
+            Source::Entries(entries) => entries.read_content(buf, &mut self.watch)?,
         };
         if read > 0 {
             self.watch.tell(Event::Content(read as u64))?;
@@ -241,8 +257,16 @@ impl Archive {
     fn content_file(&mut self) -> Option<(&File, &mut Watch)> {
         match &mut self.source {
             Source::Tree(tree) => tree.content_file().map(|file| (file, &mut self.watch)),
-            Source::Tar(_) => None,
+            Source::Tar(_) | Source::Entries(_) => None,
         }
+    }
+
+    /// Tells who watches that nothing can be done at the moment.
+    ///
+    /// # Errors
+    /// Theirs.
+    pub fn idle(&mut self) -> io::Result<()> {
+        self.watch.idle()
     }
 
     /// As a tar stream that every tar reads: paths begin with the root's name, and end with the two blocks that end an
@@ -257,7 +281,7 @@ impl Archive {
     pub(crate) fn identity(&self) -> Option<(u64, u64)> {
         match &self.source {
             Source::Tree(tree) => tree.identity(),
-            Source::Tar(_) => None,
+            Source::Tar(_) | Source::Entries(_) => None,
         }
     }
 }
@@ -267,6 +291,7 @@ impl std::fmt::Debug for Archive {
         let source = match &self.source {
             Source::Tar(_) => "tar",
             Source::Tree(_) => "tree",
+            Source::Entries(_) => "entries",
         };
         f.debug_struct("Archive").field("name", &self.name).field("source", &source).finish()
     }

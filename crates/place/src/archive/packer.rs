@@ -1,20 +1,26 @@
 //! An archive as a tar stream.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::failed::{bad_entry, cut_short};
 use super::header::{BLOCK, Header, OCTAL_MAX, split_name};
 use super::pax::Pax;
 use super::reader::flag;
-use super::{Archive, Entry, Event, Kind};
+use super::{Archive, Entry, Event, Kind, Timestamp};
 
 /// How many symbolic links an archive may have: 8 to 16 bytes of memory are needed for each.
 const MAX_SYMLINKS: usize = 4 << 20;
+
+/// What ends an archive, in bytes.
+const END: usize = 2 * BLOCK;
+/// How much memory the directories may take that are repeated at the end, and one without its name.
+const MAX_REPEATED: usize = 64 << 20;
+const DIRECTORY: usize = 128;
 
 /// An archive as a tar stream: see [`Archive::into_tar`].
 ///
@@ -30,9 +36,13 @@ pub struct Tar {
     /// What is left of the entry's content, and the zeros after it.
     left: u64,
     padding: usize,
-    /// The name of an empty file after all else.
+    /// The name of the file after all else.
     marker: Option<&'static str>,
+    /// What is in that file.
+    repeated: Directories,
     whole_seconds: bool,
+    /// Whether the archive has nothing more, and whether all has been said.
+    emptied: bool,
     ended: bool,
     symlinks: Symlinks,
 }
@@ -46,14 +56,18 @@ impl Tar {
             left: 0,
             padding: 0,
             marker: None,
+            repeated: Directories::default(),
             whole_seconds: false,
+            emptied: false,
             ended: false,
             symlinks: Symlinks::default(),
         }
     }
 
-    /// The same with an empty file at its end, beside the root: whoever finds it has got everything.
-    pub(super) fn marked(mut self, name: &'static str) -> Tar {
+    /// The same for a `tar` over there. At its end, beside the root, comes a file by which it can be known that all has
+    /// arrived. It is an archive itself, of the directories alone, those in others first: for tars that set a directory's time
+    /// before they make all that is in it, as busybox's does.
+    pub(super) fn for_command(mut self, name: &'static str) -> Tar {
         self.marker = Some(name);
         self
     }
@@ -100,28 +114,60 @@ impl Tar {
         if self.ended {
             return Ok(false);
         }
-        match self.archive.next_entry()? {
-            Some(entry) => {
-                self.symlinks.check(&entry)?;
-                let mut header = header(self.archive.name(), &entry);
-                if self.whole_seconds {
-                    header.modified.nanoseconds = 0;
+        if !self.emptied {
+            if let Some(entry) = self.archive.next_entry()? {
+                self.write_entry(&entry)?;
+                if self.marker.is_some() {
+                    self.repeated.add(&entry);
                 }
-                self.left = header.size;
-                self.padding = (header.size.next_multiple_of(BLOCK as u64) - header.size) as usize;
-                write_header(&header, &mut self.ready);
+                return Ok(true);
             }
+            self.emptied = true;
+            if let Some(name) = self.marker {
+                self.write_marker(name);
+                return Ok(true);
+            }
+        }
+        match self.repeated.deepest() {
+            Some(entry) => self.write_entry(&entry)?,
             None => {
-                if let Some(name) = self.marker {
-                    let (name, flag) = (name.into(), flag::FILE);
-                    let marker = Header { name, flag, mode: 0o600, ..Header::default() };
-                    self.ready.extend_from_slice(&marker.to_block());
-                }
-                self.ready.resize(self.ready.len() + 2 * BLOCK, 0);
+                let archives = if self.marker.is_some() { 2 } else { 1 };
+                self.ready.resize(self.ready.len() + archives * END, 0);
                 self.ended = true;
             }
         }
         Ok(true)
+    }
+
+    fn write_entry(&mut self, entry: &Entry) -> io::Result<()> {
+        self.symlinks.check(entry)?;
+        let header = self.header(entry);
+        self.left = header.size;
+        self.padding = (header.size.next_multiple_of(BLOCK as u64) - header.size) as usize;
+        write_header(&header, &mut self.ready);
+        Ok(())
+    }
+
+    /// Begins the file whose content is an archive of the directories.
+    fn write_marker(&mut self, name: &'static str) {
+        let mut size = END;
+        let mut blocks = Vec::new();
+        for entry in self.repeated.entries() {
+            blocks.clear();
+            write_header(&self.header(&entry), &mut blocks);
+            size += blocks.len();
+        }
+        let (name, flag, size) = (name.into(), flag::FILE, size as u64);
+        let marker = Header { name, flag, size, mode: 0o600, ..Header::default() };
+        self.ready.extend_from_slice(&marker.to_block());
+    }
+
+    fn header(&self, entry: &Entry) -> Header {
+        let mut header = header(self.archive.name(), entry);
+        if self.whole_seconds {
+            header.modified.nanoseconds = 0;
+        }
+        header
     }
 }
 
@@ -207,6 +253,39 @@ fn extension(flag: u8, name: &[u8], content: &[u8], to: &mut Vec<u8>) {
     to.extend_from_slice(&Header { name, flag, mode: 0o644, size, ..Header::default() }.to_block());
     to.extend_from_slice(content);
     to.resize(to.len().next_multiple_of(BLOCK), 0);
+}
+
+/// Directories that were met, as far as there is room: modes and times by their paths.
+#[derive(Debug, Default)]
+struct Directories {
+    known: BTreeMap<PathBuf, (u32, Timestamp)>,
+    memory: usize,
+}
+
+impl Directories {
+    fn add(&mut self, entry: &Entry) {
+        let memory = self.memory + DIRECTORY + entry.path.as_os_str().len();
+        if entry.kind == Kind::Directory
+            && memory <= MAX_REPEATED
+            && self.known.insert(entry.path.clone(), (entry.mode, entry.modified)).is_none()
+        {
+            self.memory = memory;
+        }
+    }
+
+    fn entries(&self) -> impl Iterator<Item = Entry> {
+        self.known.iter().map(|(path, &(mode, modified))| directory(path.clone(), mode, modified))
+    }
+
+    /// Takes one that has no other in it.
+    fn deepest(&mut self) -> Option<Entry> {
+        let (path, (mode, modified)) = self.known.pop_last()?;
+        Some(directory(path, mode, modified))
+    }
+}
+
+fn directory(path: PathBuf, mode: u32, modified: Timestamp) -> Entry {
+    Entry { path, kind: Kind::Directory, mode, modified, size: 0 }
 }
 
 /// The symbolic links that were met, by hashes that nobody outside can foresee.

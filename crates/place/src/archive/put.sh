@@ -1,4 +1,5 @@
-# Unpacks the tar stream on standard input, which holds `root` and after it `complete`, and gives `root` its name.
+# Unpacks the tar stream on standard input, which holds `root` and after it `complete`, an archive of its directories, and gives
+# `root` its name.
 # Nothing is changed unless all has arrived. The functions of name.sh come before.
 path=$1     # as it was asked for
 dir=$2      # the directory that it is in
@@ -8,9 +9,12 @@ name=$5     # the name of what is copied
 kind=$6     # d for a directory
 mode=$7     # its mode
 random=$8
+ready=$9    # whether to say that all is ready for the stream, and to be as the other way is
 
-unset CDPATH
+unset CDPATH TAR_OPTIONS
 command -v tar >/dev/null 2>&1 || exit 96
+version=$(tar --version 2>&1 </dev/null)
+[ $? -lt 126 ] || [ -z "$ready" ] || exit 96
 if [ -d "$path" ]; then
     base=$path last=$name
 elif [ -n "$slash" ]; then
@@ -21,25 +25,36 @@ else
     [ -e "$base" ] || exit 98
     [ -d "$base" ] || fail "$base is no directory"
 fi
-target=$base/$last
+target=${base%/}/$last
 
 check "$kind" "$target"
 is_directory "$target" && base=$target
 
 # Names end at 255 bytes: one that is long is left out.
 [ "${#last}" -le 100 ] && [ "$last" != . ] || last=long
-tmp=$base/.$last.thither-$random
+tmp=${base%/}/.$last.thither-$random
 clean() {
     chmod -R u+rwx "$tmp/root" 2>/dev/null
     rm -rf "$tmp"
 }
 umask 077
-mkdir "$tmp" || exit 97
+mkdir "$tmp" || exit 95
 trap clean EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
+if [ -n "$ready" ]; then
+    # The group is ours, not that of a set-group-id directory.
+    [ ! -g "$tmp" ] || chmod g-s "$tmp" || exit 95
+    echo ready
+    exec >/dev/null
+fi
 tar -x -p -o -C "$tmp" -f - || exit 97
 [ -f "$tmp/complete" ] || fail "the stream ended before the archive did"
+case $version in
+# It sets the times of directories at its end.
+*GNU*) ;;
+*) tar -x -p -o -C "$tmp" -f "$tmp/complete" 2>/dev/null ;;
+esac
 
 name "$tmp/root" "$target" "$kind" "$mode"

@@ -4,6 +4,7 @@ mod round;
 mod hostile;
 mod put;
 mod command;
+mod attempt;
 
 use std::fs;
 use std::io::{self, Cursor, Read};

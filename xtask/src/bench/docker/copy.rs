@@ -56,7 +56,7 @@ impl Docker<'_> {
     }
 
     fn copy_in(&self, parent: &Path, remark: &str) -> Vec<String> {
-        let runs = self.runs.div_ceil(6);
+        let runs = self.runs.div_ceil(3);
         let title = format!(
             "docker-cp: {FILES} files of up to {LONGEST} bytes in and out, in {}{remark}; \
              n = {runs}, interleaved",

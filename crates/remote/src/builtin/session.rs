@@ -1,0 +1,372 @@
+//! A channel on the bridge: between the connection and the descriptors of a process.
+//!
+//! What russh has received for a channel it hands out through a short queue, and while that is full it neither reads nor
+//! writes on the whole connection; nor can its window be kept small. So a connection carries one process at a time, and
+//! what is said here to the one whose output is stuck (signals, sizes, typing) makes room for some more of it.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use russh::client::Msg;
+use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig};
+use thither_place::{Exit, WindowSize};
+use thither_term::{Interest, poll};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::sync::{Notify, mpsc};
+
+use super::bridge::Bell;
+
+/// What is held of the output of a process that nobody reads, in bytes; then the connection waits.
+const HOLD: usize = 1024 * 1024;
+/// By how much more at once, in messages of at most 32 KiB, so that something gets past it the other way. Each has an
+/// even chance (tokio's `select!`), so after all of them it went.
+const MAKE_ROOM: usize = 40;
+/// What is held at most.
+const HOLD_AT_MOST: usize = 8 * HOLD;
+/// What is read of an input at once, in bytes: as much as fits into a packet of ssh, RFC 4253 section 6.1.
+const CHUNK: usize = 32 * 1024;
+
+pub(super) type Reader = Box<dyn AsyncRead + Send + Unpin>;
+pub(super) type Writer = Box<dyn AsyncWrite + Send + Unpin>;
+
+/// The bridge's ends of the streams; `None` where nobody wants one.
+#[derive(Default)]
+pub(super) struct Ends {
+    pub(super) input: Option<Reader>,
+    pub(super) output: Option<Writer>,
+    pub(super) errors: Option<Writer>,
+    /// For a socket: a look at whether its other end is closed in both directions, once it was in one.
+    pub(super) socket: Option<std::os::unix::net::UnixStream>,
+    /// Whether what is typed must get through while the output is stuck.
+    pub(super) typed: bool,
+}
+
+/// What a process is told.
+#[derive(Debug)]
+pub(super) enum Tell {
+    Resize(WindowSize),
+    Signal(Sig),
+    /// Nobody holds it any more; its process group is told by this signal.
+    LetGo(Option<Sig>),
+}
+
+/// How it ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    Exit(Exit),
+    /// By a signal that has no number here.
+    Signal(String),
+    Lost,
+}
+
+/// What both sides of the bridge know.
+#[derive(Debug)]
+pub(super) struct Shared {
+    end: Mutex<Option<End>>,
+    /// Rings at the end.
+    pub(super) bell: Arc<Bell>,
+}
+
+impl Shared {
+    pub(super) fn new() -> io::Result<Arc<Shared>> {
+        Ok(Arc::new(Shared { end: Mutex::new(None), bell: Bell::new()? }))
+    }
+
+    pub(super) fn end(&self) -> Option<End> {
+        self.end.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The first one counts.
+    fn ends(&self, end: End) {
+        self.end.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(end);
+        self.bell.ring();
+    }
+}
+
+/// Says that it is lost, if nothing better was said: when the task panics, or the thread ends.
+struct LostOnDrop(Arc<Shared>);
+
+impl Drop for LostOnDrop {
+    fn drop(&mut self) {
+        self.0.ends(End::Lost);
+    }
+}
+
+/// Moves everything until the channel and its streams have ended. `lease` is held as long.
+pub(super) async fn carry<L: Send>(
+    channel: Channel<Msg>,
+    preface: Vec<u8>,
+    ends: Ends,
+    tell: mpsc::UnboundedReceiver<Tell>,
+    shared: Arc<Shared>,
+    lease: L,
+) {
+    let lost = LostOnDrop(Arc::clone(&shared));
+    let (reading, writing) = channel.split();
+    let writing = Arc::new(writing);
+    let pressed = Arc::new(Notify::new());
+    let Ends { input, output, errors, socket, typed } = ends;
+    let into = Into { preface, source: input, socket, pressed: typed.then(|| Arc::clone(&pressed)) };
+    let (left, leaving) = mpsc::channel(1);
+    let feeding = tokio::spawn(feed(into, Arc::clone(&writing), left));
+    let carrier = Carrier {
+        reading,
+        writing,
+        outputs: [Sink::new(output), Sink::new(errors)],
+        room: 0,
+        exit: None,
+        closed: false,
+        told_to_pipe: false,
+    };
+    let end = carrier.run(tell, leaving, pressed).await;
+    feeding.abort();
+    // Before anybody hears of the end: the next one may want the connection at once.
+    drop(lease);
+    if let Some(end) = end {
+        shared.ends(end);
+    }
+    drop(lost);
+}
+
+/// The way into a process.
+struct Into {
+    preface: Vec<u8>,
+    source: Option<Reader>,
+    socket: Option<std::os::unix::net::UnixStream>,
+    pressed: Option<Arc<Notify>>,
+}
+
+/// Sends the preface and the input, and their end. Says by `left` that nobody is at the other end of the socket.
+async fn feed(into: Into, writing: Arc<ChannelWriteHalf<Msg>>, left: mpsc::Sender<()>) {
+    let Into { preface, source, socket, pressed } = into;
+    let sent = async {
+        if !preface.is_empty() {
+            writing.data_bytes(preface).await?;
+        }
+        if let Some(mut source) = source {
+            loop {
+                let mut chunk = Vec::with_capacity(CHUNK);
+                // A source that fails has ended.
+                if source.read_buf(&mut chunk).await.unwrap_or(0) == 0 {
+                    break;
+                }
+                if let Some(pressed) = &pressed {
+                    pressed.notify_one();
+                }
+                writing.data_bytes(chunk).await?;
+            }
+        }
+        writing.eof().await
+    };
+    if let Err(error) = sent.await {
+        tracing::debug!(%error, "input");
+    }
+    let hung_up = |socket| poll(&[Interest::HangUp(socket)], Some(Duration::ZERO));
+    if let Some(socket) = socket
+        && hung_up(socket.as_fd()).is_ok_and(|ready| ready[0].hang_up)
+    {
+        let _ = left.try_send(());
+    }
+    // While the sender lives, `leaving` waits.
+    std::future::pending::<()>().await;
+}
+
+/// One way out.
+struct Sink {
+    to: Option<Writer>,
+    queue: VecDeque<Vec<u8>>,
+    /// How much of the first chunk is written.
+    start: usize,
+    held: usize,
+    ending: bool,
+}
+
+impl Sink {
+    fn new(to: Option<Writer>) -> Sink {
+        Sink { to, queue: VecDeque::new(), start: 0, held: 0, ending: false }
+    }
+
+    fn push(&mut self, bytes: Vec<u8>) {
+        if self.to.is_some() && !bytes.is_empty() {
+            self.held += bytes.len();
+            self.queue.push_back(bytes);
+        }
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.to.is_some() && (self.held > 0 || self.ending)
+    }
+
+    /// Writes once, or ends the stream. `false`: nobody reads it any more.
+    async fn go_on(&mut self) -> bool {
+        let (Some(to), Some(first)) = (&mut self.to, self.queue.front()) else {
+            // All is written.
+            if let Some(mut to) = self.to.take() {
+                let _ = to.shutdown().await;
+            }
+            return true;
+        };
+        match to.write(&first[self.start..]).await {
+            Ok(written) if written > 0 => {
+                self.start += written;
+                self.held -= written;
+                if self.start == first.len() {
+                    self.queue.pop_front();
+                    self.start = 0;
+                }
+                true
+            }
+            _ => {
+                *self = Sink::new(None);
+                false
+            }
+        }
+    }
+}
+
+/// The way out of a process, and what it is told.
+struct Carrier {
+    reading: ChannelReadHalf,
+    writing: Arc<ChannelWriteHalf<Msg>>,
+    outputs: [Sink; 2],
+    /// How many messages are read beyond [`HOLD`].
+    room: usize,
+    exit: Option<End>,
+    /// Whether the server has closed the channel, in order.
+    closed: bool,
+    told_to_pipe: bool,
+}
+
+impl Carrier {
+    /// The end, or `None` if it was let go of.
+    async fn run(
+        mut self,
+        mut tell: mpsc::UnboundedReceiver<Tell>,
+        mut leaving: mpsc::Receiver<()>,
+        pressed: Arc<Notify>,
+    ) -> Option<End> {
+        let mut over = false;
+        loop {
+            let [output, errors] = &mut self.outputs;
+            if over && !output.is_waiting() && !errors.is_waiting() {
+                return Some(match (self.exit, self.closed) {
+                    (Some(end), _) => end,
+                    (None, _) => End::Lost,
+                });
+            }
+            let held = output.held + errors.held;
+            let may_read = !over && (held < HOLD || self.room > 0);
+            tokio::select! {
+                message = self.reading.wait(), if may_read => {
+                    if held >= HOLD {
+                        self.room -= 1;
+                    }
+                    over = self.received(message);
+                }
+                read = output.go_on(), if output.is_waiting() => self.wrote(read).await,
+                read = errors.go_on(), if errors.is_waiting() => self.wrote(read).await,
+                told = tell.recv() => match told {
+                    Some(Tell::Resize(size)) => {
+                        self.make_room();
+                        let (cols, rows) = (u32::from(size.cols), u32::from(size.rows));
+                        self.send(async |writing| writing.window_change(cols, rows, 0, 0).await).await;
+                    }
+                    Some(Tell::Signal(signal)) => {
+                        self.make_room();
+                        self.send(async |writing| writing.signal(signal).await).await;
+                    }
+                    Some(Tell::LetGo(signal)) => return self.let_go(signal).await,
+                    None => return self.let_go(None).await,
+                },
+                Some(()) = leaving.recv() => return self.let_go(Some(Sig::HUP)).await,
+                () = pressed.notified() => self.make_room(),
+            }
+        }
+    }
+
+    fn make_room(&mut self) {
+        let held: usize = self.outputs.iter().map(|sink| sink.held).sum();
+        if held < HOLD_AT_MOST {
+            self.room = MAKE_ROOM;
+        }
+    }
+
+    /// A connection that is gone says so by the end of what is read.
+    async fn send(
+        &self,
+        what: impl AsyncFnOnce(&ChannelWriteHalf<Msg>) -> Result<(), russh::Error>,
+    ) {
+        if let Err(error) = what(&self.writing).await {
+            tracing::debug!(%error, "channel");
+        }
+    }
+
+    /// Says whether it was the last message.
+    fn received(&mut self, message: Option<ChannelMsg>) -> bool {
+        let [output, errors] = &mut self.outputs;
+        match message {
+            Some(ChannelMsg::Data { data }) => output.push(data.into()),
+            // SSH_EXTENDED_DATA_STDERR, RFC 4254 section 5.2; there is no other.
+            Some(ChannelMsg::ExtendedData { data, ext: 1 }) => errors.push(data.into()),
+            Some(ChannelMsg::ExitStatus { exit_status }) => {
+                // As unsigned, since that is what Windows' are.
+                let code = i32::try_from(exit_status).unwrap_or(i32::MAX);
+                self.exit.get_or_insert(End::Exit(Exit::Code(code)));
+            }
+            Some(ChannelMsg::ExitSignal { signal_name, .. }) => {
+                self.exit.get_or_insert(super::signals::end(&signal_name));
+            }
+            Some(ChannelMsg::Eof) => (output.ending, errors.ending) = (true, true),
+            Some(ChannelMsg::Close) | None => {
+                self.closed = message.is_some();
+                (output.ending, errors.ending) = (true, true);
+                return true;
+            }
+            Some(_) => {}
+        }
+        false
+    }
+
+    /// A process whose output nobody reads gets the signal that a local one would get that writes it.
+    async fn wrote(&mut self, read: bool) {
+        if !read && !self.told_to_pipe {
+            self.told_to_pipe = true;
+            self.make_room();
+            self.send(async |writing| writing.signal(Sig::PIPE).await).await;
+        }
+    }
+
+    async fn let_go(self, signal: Option<Sig>) -> Option<End> {
+        let Carrier { reading, writing, exit, .. } = self;
+        // A connection that waits for us to read goes on.
+        drop(reading);
+        let told = async {
+            if let Some(signal) = signal.filter(|_| exit.is_none()) {
+                writing.signal(signal).await?;
+            }
+            writing.close().await
+        };
+        if let Err(error) = told.await {
+            tracing::debug!(%error, "let go");
+        }
+        None
+    }
+}
+
+/// Both directions of a socket.
+pub(super) fn socket_ends(socket: std::os::unix::net::UnixStream) -> io::Result<Ends> {
+    let look = socket.try_clone()?;
+    socket.set_nonblocking(true)?;
+    let (input, output) = UnixStream::from_std(socket)?.into_split();
+    Ok(Ends {
+        input: Some(Box::new(input)),
+        output: Some(Box::new(output)),
+        errors: None,
+        socket: Some(look),
+        typed: true,
+    })
+}

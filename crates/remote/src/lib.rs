@@ -1,0 +1,18 @@
+//! Other hosts as places.
+//!
+//! [`Ssh`] is a host over ssh, by the user's own `ssh` program or, with the feature `ssh-builtin`, without one:
+//!
+//! ```no_run
+//! use thither_place::{Command, Place};
+//! use thither_remote::Ssh;
+//!
+//! let web = Ssh::new("web").user("deploy");
+//! let output = web.output(&Command::new("uname").arg("-n"))?;
+//! # Ok::<(), thither_place::Error>(())
+//! ```
+
+pub mod ssh;
+
+pub use ssh::Ssh;
+
+

@@ -1,0 +1,108 @@
+//! Signals for what runs over there, and its end when we are gone: a second session, whose script knows our token.
+//!
+//! A control master passes on no signals, and sshd(8) leaves a program without a terminal alone when its session ends. The script
+//! reads names of signals and sends them to the process group whose leader has the token in its command line. When its input ends
+//! without `done`, we are gone, killed perhaps, or the connection is: then the group is ended.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+
+use super::line::Shell;
+use super::mux::{Mux, Session};
+use super::words::push_word;
+
+/// The token comes by its input, so that the script does not find itself. A process of the group that is another user's can be
+/// reached by sudo alone.
+const SCRIPT: &str = "\
+read -r t;\
+l(){ if [ -r /proc/self/cmdline ];then grep -lsF -e \"$t\" /proc/[0-9]*/cmdline|while IFS=/ read -r a b p c;do echo \"$p\";done;\
+else ps -A -o pid= -o args=|while read -r p c;do case $c in *\"$t\"*)echo \"$p\";;esac;done;fi;};\
+k(){ for p in $(l);do kill -s \"$1\" -- \"-$p\"&&[ -n \"$u\" ]&&sudo -n -u \"$u\" kill -s \"$1\" -- \"-$p\";done 2>/dev/null;};\
+while read -r s;do [ \"$s\" = done ]&&exit;k \"$s\";done;\
+k HUP;k TERM;k CONT;sleep 1;k KILL";
+
+/// The names of signals by their Linux numbers: those over there may be others.
+const NAMES: [&str; 32] = [
+    "0", "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM",
+    "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF",
+    "WINCH", "IO", "PWR", "SYS",
+];
+
+/// The name of a signal.
+pub(super) fn signal_name(signal: i32) -> Option<&'static str> {
+    usize::try_from(signal).ok().filter(|&number| number > 0).and_then(|number| NAMES.get(number)).copied()
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(super) struct Guard {
+    /// The session ends with it.
+    _mux: Mux,
+    input: File,
+}
+
+impl Guard {
+    /// Starts it, without waiting for it.
+    pub(super) fn start(mut mux: Mux, shell: Shell, token: &str, user: Option<&str>) -> io::Result<Guard> {
+        let mut script = b"u=".to_vec();
+        push_word(&mut script, sudo_user(user));
+        script.push(b';');
+        script.extend_from_slice(SCRIPT.as_bytes());
+        let line = match shell {
+            Shell::Posix => script,
+            Shell::Unknown => {
+                let mut line = b"exec sh -c ".to_vec();
+                push_word(&mut line, OsStr::from_bytes(&script));
+                line
+            }
+        };
+        let (read, write) = io::pipe()?;
+        let null = File::options().read(true).write(true).open("/dev/null")?;
+        let session = Session { term: None, line: &line, subsystem: false, agent: false };
+        mux.open(&session, [read.as_fd(), null.as_fd(), null.as_fd()])?;
+        let mut guard = Guard { _mux: mux, input: File::from(std::os::fd::OwnedFd::from(write)) };
+        // What is read while it starts is at most a pipe's content: it cannot block.
+        writeln!(guard.input, "{token}")?;
+        Ok(guard)
+    }
+
+    /// Sends a signal by its name.
+    pub(super) fn signal(&mut self, name: &str) -> io::Result<()> {
+        writeln!(self.input, "{name}")
+    }
+
+    /// There is nothing to guard any more.
+    pub(super) fn done(mut self) {
+        // If it cannot be told it finds nothing.
+        let _ = self.input.write_all(b"done\n");
+    }
+}
+
+/// As sudo(8) takes it, without a group.
+fn sudo_user(user: Option<&str>) -> String {
+    let name = user.unwrap_or_default().split(':').next().unwrap_or_default();
+    match !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => format!("#{name}"),
+        false => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        assert_eq!(signal_name(2), Some("INT"));
+        assert_eq!(signal_name(9), Some("KILL"));
+        assert_eq!(signal_name(15), Some("TERM"));
+        assert_eq!(signal_name(18), Some("CONT"));
+        assert_eq!(signal_name(28), Some("WINCH"));
+        assert_eq!(signal_name(0), None);
+        assert_eq!(signal_name(-1), None);
+        assert_eq!(signal_name(64), None);
+    }
+}

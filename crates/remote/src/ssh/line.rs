@@ -1,0 +1,220 @@
+//! From a command to the line that a server hands to the user's login shell.
+//!
+//! A script of ours goes around the command:
+//!
+//! - It stays until the command ends, so that a command that is killed by signal n is known as 128+n: a control master tells
+//!   exit codes only.
+//! - A *token* in its own command line makes its process group findable, for signals.
+//! - Variables come as one line of its input, ahead of the command's own, since everybody over there can read a command line.
+//!   It is read by the shell's own `read`, byte by byte (POSIX Shell, `read`), so nothing behind it is taken away.
+//! - It has no newline, no `!` and no backslash of its own, which csh and fish would read differently.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+
+use thither_place::{Command, Error, Program, Result, Streams};
+
+use super::request::Request;
+use super::words::{push_word, word};
+
+/// What is known of the user's login shell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Shell {
+    /// It reads what POSIX says.
+    Posix,
+    /// It may be any, and `sh` is asked to be in between.
+    #[default]
+    Unknown,
+}
+
+/// Signals that are for the command and not for the script around it.
+const HELD: &str = "trap : HUP INT QUIT PIPE ALRM TERM USR1 USR2;";
+/// Reads and sets the variables.
+const VARIABLES: &str = "IFS= read -r thither_env;eval \"$thither_env\";unset thither_env;";
+/// The same on a terminal, which is raw and silent until then.
+const VARIABLES_OF_TERMINAL: &str =
+    "IFS= read -r thither_env;stty sane;eval \"$thither_env\";unset thither_env;";
+/// The login shell of whom `id` names.
+const LOGIN_SHELL: &str = "s=$(getent passwd \"$(id -u)\" 2>/dev/null);s=${s##*:};\
+    [ -x \"$s\" ]||s=$SHELL;[ -x \"$s\" ]||s=$(command -v bash)||s=sh;exec \"$s\" -l \"$@\"";
+
+/// The request for a command. `token` is of letters and digits.
+///
+/// # Errors
+/// For what cannot be said: a NUL, a variable whose name is none.
+pub(crate) fn request(command: &Command, shell: Shell, token: &str, place: &str) -> Result<Request> {
+    let terminal = matches!(command.streams, Streams::Terminal(_));
+    let variables = variables(command, place)?;
+    let mut words: Vec<&OsStr> = Vec::new();
+    let login = match &command.program {
+        Program::Named(name) => {
+            words.push(name);
+            false
+        }
+        Program::LoginShell | Program::Default => true,
+    };
+    words.extend(command.args.iter().map(OsString::as_os_str));
+    let dir = command.dir.as_ref().map(|dir| dir.as_os_str());
+    for text in words.iter().copied().chain(dir).chain(command.user.as_deref().map(OsStr::new)) {
+        if text.as_bytes().contains(&0) {
+            return Err(unsayable(place, "a NUL byte in a word of a command"));
+        }
+    }
+    let is_plain = dir.is_none() && variables.is_none() && !command.env_clear;
+    if login && is_plain && command.user.is_none() && command.args.is_empty() {
+        return Ok(Request { line: None, preface: Vec::new(), token: String::new() });
+    }
+    let script = script(command, dir, login, variables.is_some(), terminal);
+    let mut line = Vec::new();
+    if command.env_clear {
+        line.extend_from_slice(b"exec env -i sh -c ");
+    } else if shell == Shell::Unknown {
+        line.extend_from_slice(b"exec sh -c ");
+    }
+    if line.is_empty() {
+        line.extend_from_slice(b": ");
+        line.extend_from_slice(token.as_bytes());
+        line.extend_from_slice(b";set --");
+        words.iter().for_each(|text| push_spaced(&mut line, text));
+        line.push(b';');
+        line.extend_from_slice(&script);
+    } else {
+        push_word(&mut line, OsStr::from_bytes(&script));
+        line.push(b' ');
+        line.extend_from_slice(token.as_bytes());
+        words.iter().for_each(|text| push_spaced(&mut line, text));
+    }
+    Ok(Request { line: Some(line), preface: variables.unwrap_or_default(), token: token.into() })
+}
+
+fn push_spaced(line: &mut Vec<u8>, text: &OsStr) {
+    line.push(b' ');
+    push_word(line, text);
+}
+
+/// What runs "$@" as the command wants it.
+fn script(
+    command: &Command,
+    dir: Option<&OsStr>,
+    login: bool,
+    has_variables: bool,
+    terminal: bool,
+) -> Vec<u8> {
+    let read = match (has_variables, terminal) {
+        (false, _) => "",
+        (true, false) => VARIABLES,
+        (true, true) => VARIABLES_OF_TERMINAL,
+    };
+    let mut enter = Vec::new();
+    if let Some(dir) = dir {
+        // A directory `-` would be the one before, and one that begins with `-` an option.
+        let dir = if dir.as_bytes().starts_with(b"-") { [b"./", dir.as_bytes()].concat() } else { dir.as_bytes().to_vec() };
+        enter.extend_from_slice(b"unset CDPATH;cd ");
+        push_word(&mut enter, OsStr::from_bytes(&dir));
+        enter.extend_from_slice(b"||exit 125;");
+    }
+    // What a shell called `sh` may set by itself.
+    let tidy: &[u8] = if command.env_clear { b"unset PWD OLDPWD SHLVL;" } else { b"" };
+    let is_option = matches!(&command.program, Program::Named(name) if name.as_bytes().starts_with(b"-"));
+    let run: &[u8] = match (login, is_option) {
+        (true, _) => LOGIN_SHELL.as_bytes(),
+        // Always the program of this name, and never what the shell has of it.
+        (false, false) => b"exec \"$@\"",
+        (false, true) => b"exec -- \"$@\"",
+    };
+    let mut script = HELD.as_bytes().to_vec();
+    let inner = [&enter[..], tidy_before(tidy, read).as_slice(), run].concat();
+    // A shell says of a command that was killed that it was: not here, where the exit code says so.
+    script.push(b'{');
+    match &command.user {
+        None => {
+            script.push(b'(');
+            script.extend_from_slice(&inner);
+            script.push(b')');
+        }
+        Some(user) => as_user(&mut script, user, &inner, login),
+    }
+    script.extend_from_slice(b" 2>&3 3>&-;} 3>&2 2>/dev/null;exit $?");
+    script
+}
+
+/// The shell's own variables go before those of the command come, which may have the same names.
+fn tidy_before(tidy: &[u8], read: &str) -> Vec<u8> {
+    [tidy, read.as_bytes()].concat()
+}
+
+/// Runs `inner` as another user, by sudo(8) without a question. That it is refused is told apart from what the command
+/// returns by asking first.
+fn as_user(script: &mut Vec<u8>, user: &str, inner: &[u8], login: bool) {
+    let mut options = Vec::new();
+    let (name, group) = match user.split_once(':') {
+        Some((name, group)) => (name, Some(group)),
+        None => (user, None),
+    };
+    // sudo takes an id with `#` before it.
+    let id = |text: &str| match text.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => format!("#{text}"),
+        false => text.to_owned(),
+    };
+    for (option, value) in [(" -u ", Some(name)), (" -g ", group)] {
+        if let Some(value) = value {
+            options.extend_from_slice(option.as_bytes());
+            push_word(&mut options, id(value));
+        }
+    }
+    script.extend_from_slice(b"sudo -n");
+    script.extend_from_slice(&options);
+    script.extend_from_slice(b" -l -- sh -c : >/dev/null 2>&3||{ echo ");
+    push_word(script, format!("thither: sudo does not let us be {user} here without a password"));
+    script.extend_from_slice(b" >&3;exit 125;};sudo -n -H");
+    script.extend_from_slice(&options);
+    script.extend_from_slice(b" -- sh -c ");
+    push_word(script, OsStr::from_bytes(inner));
+    script.extend_from_slice(b" sh");
+    if !login {
+        script.extend_from_slice(b" \"$@\"");
+    }
+}
+
+/// The line by which the variables are set, if there are any. It ends with the only newline in it; another one is `$thither_nl`.
+fn variables(command: &Command, place: &str) -> Result<Option<Vec<u8>>> {
+    if command.env.is_empty() {
+        return Ok(None);
+    }
+    let mut line = b"thither_nl=$(printf '\\012.');thither_nl=${thither_nl%.};".to_vec();
+    for (name, value) in &command.env {
+        let name = name.as_bytes();
+        let is_name = name.first().is_some_and(|byte| !byte.is_ascii_digit())
+            && name.iter().all(|&byte| byte == b'_' || byte.is_ascii_alphanumeric());
+        if !is_name {
+            return Err(unsayable(place, "a variable whose name is not of letters, digits and `_`"));
+        }
+        match value {
+            Some(value) if value.as_bytes().contains(&0) => {
+                return Err(unsayable(place, "a NUL byte in the value of a variable"));
+            }
+            Some(value) => {
+                line.extend_from_slice(b"export ");
+                line.extend_from_slice(name);
+                line.push(b'=');
+                for (index, part) in value.as_bytes().split(|&byte| byte == b'\n').enumerate() {
+                    if index > 0 {
+                        line.extend_from_slice(b"\"$thither_nl\"");
+                    }
+                    line.extend_from_slice(&word(OsStr::from_bytes(part)));
+                }
+            }
+            None => {
+                line.extend_from_slice(b"unset ");
+                line.extend_from_slice(name);
+            }
+        }
+        line.push(b';');
+    }
+    line.extend_from_slice(b"unset thither_nl\n");
+    Ok(Some(line))
+}
+
+fn unsayable(place: &str, what: &str) -> Error {
+    Error::Unsupported { action: format!("pass on {what}"), place: place.into(), hint: None }
+}

@@ -1,0 +1,364 @@
+//! Our control masters: one for each host and way to get there, shared by all programs of the user.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use sha2::{Digest, Sha256};
+use thither_place::state::StateFolder;
+use thither_place::state::lock::{self, Kind};
+use thither_place::{Error, Result};
+use thither_term::{Interest, poll};
+
+use super::askpass::Askpass;
+use super::failure::{self, failed};
+use super::line::Shell;
+use super::mux::{Mux, News, Session};
+use super::program::{self, Effective};
+use super::settings::Settings;
+
+/// How long a master stays that nobody uses.
+pub const PERSIST: Duration = Duration::from_secs(600);
+
+/// The longest path of a socket, in bytes: that of unix(7), less what `ssh` appends while it makes one.
+const LONGEST_PATH: usize = 107 - 17;
+/// How often we look whether another program has started the master that we both want.
+const LOOK: Duration = Duration::from_millis(20);
+/// How long a login shell may take to say which it is.
+const SHELL_ANSWERS: Duration = Duration::from_secs(5);
+
+/// A master, whether it runs or not.
+#[derive(Clone, Debug)]
+pub(super) struct Master {
+    pub(super) path: PathBuf,
+}
+
+/// What is known of a host whose master runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct About {
+    pub(super) shell: Shell,
+    /// Whether the user's configuration lets the agent be used from over there.
+    pub(super) forwards_agent: bool,
+}
+
+impl Master {
+    /// The master of this number for these settings. `None` where there cannot be one.
+    pub(super) fn new(settings: &Settings, number: u32) -> io::Result<Option<Master>> {
+        let folder = state_folder()?;
+        let path = folder.path.join(format!("ssh-{}-{number}", key(settings)));
+        Ok((path.as_os_str().len() <= LONGEST_PATH).then_some(Master { path }))
+    }
+
+    /// A connection to it if it runs.
+    ///
+    /// # Errors
+    /// As [`Mux::connect`]: `Unsupported` if it is not to be used.
+    pub(super) fn running(&self) -> io::Result<Option<Mux>> {
+        match Mux::connect(&self.path) {
+            Ok(mux) => Ok(Some(mux)),
+            Err(error) if is_gone(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Starts it, unless somebody else does.
+    ///
+    /// # Errors
+    /// Why the host cannot be reached, or [`Error::Cancelled`].
+    pub(super) fn start(
+        &self,
+        settings: &Settings,
+        place: &str,
+        cancel: Option<&Arc<OwnedFd>>,
+    ) -> Result<Option<Mux>> {
+        let here = |source: io::Error| here(place, source);
+        let lock_file = self.beside("lock");
+        let lock = File::options().write(true).create(true).truncate(false).mode(0o600).open(lock_file);
+        let lock = lock.map_err(here)?;
+        while !lock::try_lock(&lock, Kind::Exclusive).map_err(here)? {
+            if wait(&[Interest::Nothing], cancel, Some(LOOK)).map_err(here)?.is_none() {
+                return Err(Error::Cancelled { place: place.into() });
+            }
+        }
+        if let Some(mux) = self.running().map_err(here)? {
+            return Ok(Some(mux));
+        }
+        remove(&self.path).and_then(|()| remove(&self.beside("about"))).map_err(here)?;
+        let effective = Effective::of(settings).map_err(|source| match source.kind() {
+            io::ErrorKind::Other => failed(place, source.to_string().as_bytes()),
+            _ => no_program(place, source),
+        })?;
+        self.run(settings, &effective, place, cancel)?;
+        let Some(mux) = self.running().map_err(here)? else { return Ok(None) };
+        let shell = self.ask_for_shell().unwrap_or_default();
+        let about = About { shell, forwards_agent: effective.forwards_agent };
+        self.note(about).map_err(here)?;
+        Ok(Some(mux))
+    }
+
+    /// Runs `ssh` until it has connected and gone into the background.
+    fn run(
+        &self,
+        settings: &Settings,
+        effective: &Effective,
+        place: &str,
+        cancel: Option<&Arc<OwnedFd>>,
+    ) -> Result<()> {
+        let mut command = Command::new(program::program());
+        // Our socket and nothing else: no forwardings of the user's own, no terminal, no command.
+        command.args(["-M", "-N", "-f", "-T", "-o", "ClearAllForwardings=yes", "-o", "RemoteCommand=none"]);
+        let mut path = OsString::from("ControlPath=");
+        path.push(escaped(&self.path));
+        command.arg("-o").arg(path).arg("-o").arg(format!("ControlPersist={}", PERSIST.as_secs()));
+        command.args(program::options(settings, effective)).arg("--").arg(&settings.host);
+        let askpass = settings.password.as_ref().map(|password| {
+            command.args(["-o", "NumberOfPasswordPrompts=1"]);
+            Askpass::start(password, effective)
+        });
+        let askpass = askpass.transpose().map_err(|source| here(place, source))?;
+        if let Some(askpass) = &askpass {
+            command.envs(askpass.variables());
+        }
+        // A master keeps its standard streams.
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(|source| no_program(place, source))?;
+        let ended = end_of(&mut child, askpass.as_ref(), cancel);
+        match ended {
+            Ok(Some((true, _))) => Ok(()),
+            Ok(Some((false, stderr))) => Err(failed(place, &stderr)),
+            Ok(None) => {
+                end(&mut child);
+                Err(Error::Cancelled { place: place.into() })
+            }
+            Err(source) => {
+                end(&mut child);
+                Err(here(place, source))
+            }
+        }
+    }
+
+    /// What is known of the host.
+    pub(super) fn about(&self) -> About {
+        let text = fs::read_to_string(self.beside("about")).unwrap_or_default();
+        About {
+            shell: if text.contains("posix") { Shell::Posix } else { Shell::Unknown },
+            forwards_agent: text.contains("agent"),
+        }
+    }
+
+    fn note(&self, about: About) -> io::Result<()> {
+        let shell = if about.shell == Shell::Posix { "posix" } else { "" };
+        let agent = if about.forwards_agent { "agent" } else { "" };
+        fs::write(self.beside("about"), format!("{shell} {agent}\n"))
+    }
+
+    /// Which login shell the user has over there. `echo` is a word of every shell.
+    fn ask_for_shell(&self) -> io::Result<Shell> {
+        let Some(mut mux) = self.running()? else { return Ok(Shell::Unknown) };
+        let (mut reader, writer) = io::pipe()?;
+        let null = File::options().read(true).write(true).open("/dev/null")?;
+        let session = Session { term: None, line: b"echo thither $SHELL", subsystem: false, agent: false };
+        mux.open(&session, [null.as_fd(), writer.as_fd(), null.as_fd()])?;
+        drop(writer);
+        if mux.wait(Some(SHELL_ANSWERS))? != News::Opened {
+            return Ok(Shell::Unknown);
+        }
+        let mut text = Vec::new();
+        loop {
+            let ready = poll(&[Interest::Read(reader.as_fd())], Some(SHELL_ANSWERS))?;
+            let mut chunk = [0; 1024];
+            if !ready[0].now || text.len() > failure::LONGEST {
+                return Ok(Shell::Unknown);
+            }
+            match reader.read(&mut chunk)? {
+                0 => break,
+                n => text.extend_from_slice(&chunk[..n]),
+            }
+        }
+        Ok(shell_in(&String::from_utf8_lossy(&text)))
+    }
+
+    fn beside(&self, what: &str) -> PathBuf {
+        self.path.with_extension(what)
+    }
+}
+
+/// What a login shell answered; others may have spoken before it.
+fn shell_in(text: &str) -> Shell {
+    let path = text.lines().find_map(|line| line.strip_prefix("thither "));
+    match path.and_then(|path| path.rsplit('/').next()).map(str::trim) {
+        Some("sh" | "ash" | "bash" | "dash" | "ksh" | "mksh" | "zsh") => Shell::Posix,
+        _ => Shell::Unknown,
+    }
+}
+
+/// The end of `ssh`, and what it said; `None` if `cancel` came first.
+fn end_of(
+    child: &mut Child,
+    askpass: Option<&Askpass>,
+    cancel: Option<&Arc<OwnedFd>>,
+) -> io::Result<Option<(bool, Vec<u8>)>> {
+    let pidfd = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
+    let mut stderr = child.stderr.take().ok_or(io::ErrorKind::BrokenPipe)?;
+    rustix::io::ioctl_fionbio(&stderr, true)?;
+    let mut said = Vec::new();
+    let mut open = true;
+    loop {
+        let text = if open { Interest::Read(stderr.as_fd()) } else { Interest::Nothing };
+        let asked = askpass.map_or(Interest::Nothing, Askpass::interest);
+        let Some(ready) = wait(&[Interest::Read(pidfd.as_fd()), text, asked], cancel, None)? else {
+            return Ok(None);
+        };
+        let ended = ready[0];
+        if ready[1] || ended {
+            open = read_some(&mut stderr, &mut said)?;
+        }
+        if let (true, Some(askpass)) = (ready[2], askpass) {
+            askpass.answer()?;
+        }
+        if ended {
+            return Ok(Some((child.wait()?.success(), said)));
+        }
+    }
+}
+
+/// Whether more may come.
+fn read_some(from: &mut impl Read, text: &mut Vec<u8>) -> io::Result<bool> {
+    let mut chunk = [0; 4096];
+    loop {
+        match from.read(&mut chunk) {
+            Ok(0) => return Ok(false),
+            Ok(n) => {
+                text.extend_from_slice(&chunk[..n]);
+                // The end of it says why it ended.
+                let excess = text.len().saturating_sub(failure::LONGEST);
+                text.drain(..excess);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Which are ready; `None` if `cancel` is.
+fn wait(
+    interests: &[Interest<'_>],
+    cancel: Option<&Arc<OwnedFd>>,
+    timeout: Option<Duration>,
+) -> io::Result<Option<Vec<bool>>> {
+    let cancel = cancel.map_or(Interest::Nothing, |fd| Interest::Read(fd.as_fd()));
+    let all: Vec<Interest<'_>> = interests.iter().copied().chain([cancel]).collect();
+    let mut ready: Vec<bool> =
+        poll(&all, timeout)?.iter().map(|ready| ready.now || ready.hang_up || ready.error).collect();
+    Ok((!ready.pop().unwrap_or_default()).then_some(ready))
+}
+
+fn end(child: &mut Child) {
+    // It has ended already, or does now.
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// A path in an option of `ssh`, which knows `%` and quotes.
+fn escaped(path: &Path) -> OsString {
+    let mut text = Vec::from(b"\"");
+    for &byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'%' => text.extend_from_slice(b"%%"),
+            b'"' | b'\\' => text.extend_from_slice(&[b'\\', byte]),
+            _ => text.push(byte),
+        }
+    }
+    text.push(b'"');
+    std::os::unix::ffi::OsStringExt::from_vec(text)
+}
+
+/// What a master is of: two programs that would connect in different ways do not share one. The configuration's own files count;
+/// what they include does not.
+fn key(settings: &Settings) -> String {
+    let mut hash = Sha256::new();
+    let mut add = |part: &[u8]| {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    };
+    add(program::program().as_bytes());
+    add(settings.host.as_bytes());
+    add(format!("{:?}", (settings.port, &settings.user, settings.host_keys)).as_bytes());
+    add(format!("{:?}", (&settings.identity, settings.password.is_some())).as_bytes());
+    add(format!("{:?}", (settings.keep_alive, &settings.proxy)).as_bytes());
+    for file in program::configuration().into_iter().flatten() {
+        let metadata = fs::metadata(file).ok();
+        let stamp = metadata.map(|file| (file.ino(), file.size(), file.mtime(), file.mtime_nsec()));
+        add(format!("{stamp:?}").as_bytes());
+    }
+    hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn state_folder() -> io::Result<StateFolder> {
+    loop {
+        if let Some(folder) = StateFolder::open()? {
+            return Ok(folder);
+        }
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::UnexpectedEof
+    )
+}
+
+fn no_program(place: &str, source: io::Error) -> Error {
+    let program = program::program();
+    let hint = "install an ssh client, or name another one in THITHER_SSH".to_owned();
+    let text = format!("cannot run {}: {source}", thither_place::error::quoted(program));
+    Error::Enter { place: place.into(), source: text.into(), hint: Some(hint) }
+}
+
+pub(super) fn here(place: &str, source: io::Error) -> Error {
+    Error::Enter { place: place.into(), source: Box::new(source), hint: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shells() {
+        let check = |text: &str, shell| assert_eq!(shell_in(text), shell, "{text}");
+        check("thither /bin/bash\n", Shell::Posix);
+        check("Welcome!\nthither /usr/bin/zsh\r\n", Shell::Posix);
+        check("thither /usr/bin/fish\n", Shell::Unknown);
+        check("thither $SHELL\r\n", Shell::Unknown);
+        check("thither \n", Shell::Unknown);
+        check("", Shell::Unknown);
+    }
+
+    #[test]
+    fn what_differs_is_not_shared() {
+        let settings = |host: &str| Settings { host: host.into(), ..Settings::default() };
+        assert_eq!(key(&settings("a")), key(&settings("a")));
+        assert_ne!(key(&settings("a")), key(&settings("b")));
+        let user = Settings { user: Some("b".into()), ..settings("a") };
+        assert_ne!(key(&settings("a")), key(&user));
+        let host = Settings { host_keys: Some(super::super::HostKeys::Warning), ..settings("a") };
+        assert_ne!(key(&settings("a")), key(&host));
+    }
+}

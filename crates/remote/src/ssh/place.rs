@@ -1,0 +1,174 @@
+//! The place.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use thither_place::{Command, Error, Local, Place, Process, Result};
+
+use super::line::{self, Shell};
+use super::master::{Master, here};
+use super::mux::Mux;
+use super::program::{self, Effective};
+use super::session::{self, Host};
+use super::settings::{HostKeys, Native, Secret, Settings};
+
+/// How many masters one host may have: a server allows each only so many sessions (`MaxSessions`, 10 by default).
+const MASTERS: u32 = 32;
+
+/// A host over ssh; see the [module](super).
+#[derive(Clone, Debug)]
+#[must_use = "a place does nothing by itself"]
+pub struct Ssh {
+    settings: Settings,
+}
+
+impl From<Settings> for Ssh {
+    fn from(settings: Settings) -> Ssh {
+        Ssh { settings }
+    }
+}
+
+impl Ssh {
+    /// The host of this name: one of ssh_config, a host name, or an IP address without brackets.
+    pub fn new(host: impl Into<String>) -> Ssh {
+        Settings { host: host.into(), ..Settings::default() }.into()
+    }
+
+    /// Sets [`Settings::user`].
+    pub fn user(mut self, user: impl Into<String>) -> Ssh {
+        self.settings.user = Some(user.into());
+        self
+    }
+
+    /// Sets [`Settings::port`].
+    pub fn port(mut self, port: u16) -> Ssh {
+        self.settings.port = Some(port);
+        self
+    }
+
+    /// Sets [`Settings::native`].
+    pub fn native(mut self, native: Native) -> Ssh {
+        self.settings.native = native;
+        self
+    }
+
+    /// Sets [`Settings::host_keys`].
+    pub fn host_keys(mut self, host_keys: HostKeys) -> Ssh {
+        self.settings.host_keys = Some(host_keys);
+        self
+    }
+
+    /// Sets [`Settings::identity`].
+    pub fn identity(mut self, file: impl Into<PathBuf>) -> Ssh {
+        self.settings.identity = Some(file.into());
+        self
+    }
+
+    /// Sets [`Settings::password`].
+    pub fn password(mut self, password: Secret) -> Ssh {
+        self.settings.password = Some(password);
+        self
+    }
+
+    /// Sets [`Settings::timeout`].
+    pub fn timeout(mut self, timeout: Duration) -> Ssh {
+        self.settings.timeout = Some(timeout);
+        self
+    }
+
+    /// Sets [`Settings::keep_alive`].
+    pub fn keep_alive(mut self, interval: Duration) -> Ssh {
+        self.settings.keep_alive = Some(interval);
+        self
+    }
+
+    /// All that is set.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Its address.
+    #[must_use]
+    pub fn address(&self) -> String {
+        let Settings { host, port, user, .. } = &self.settings;
+        let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+        let user = user.as_ref().map(|user| format!("{user}@")).unwrap_or_default();
+        let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+        format!("ssh:{user}{host}{port}")
+    }
+
+    /// By the user's own `ssh`.
+    fn spawn_native(&self, command: &Command) -> Result<Process> {
+        let place = self.address();
+        if program::is_bad_host(&self.settings.host) {
+            let source = io::Error::new(io::ErrorKind::InvalidInput, "this is no name of a host");
+            return Err(here(&place, source));
+        }
+        let token = token().map_err(|source| here(&place, source))?;
+        for number in 0..MASTERS {
+            let master = Master::new(&self.settings, number).map_err(|source| here(&place, source))?;
+            let Some(master) = master else { break };
+            let Some(mux) = self.connection(&master, &place, command)? else { break };
+            let about = master.about();
+            let request = line::request(command, about.shell, &token, &place)?;
+            let host = Host { place: &place, master: &master, about };
+            match session::start(&host, mux, &request, command)? {
+                Ok(process) => return Ok(process),
+                Err(why) => tracing::debug!(why, number, "the host refuses one more session"),
+            }
+        }
+        self.spawn_by_program(command, &place, &token)
+    }
+
+    /// A connection to a master that runs from now on. `None` where there can be none that we understand.
+    fn connection(&self, master: &Master, place: &str, command: &Command) -> Result<Option<Mux>> {
+        match master.running() {
+            Ok(Some(mux)) => Ok(Some(mux)),
+            Ok(None) => master.start(&self.settings, place, command.cancel.as_ref()),
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                tracing::debug!(%error, "ssh goes without a control master");
+                Ok(None)
+            }
+            Err(source) => Err(here(place, source)),
+        }
+    }
+
+    /// By a process of `ssh`, with a connection of its own.
+    fn spawn_by_program(&self, command: &Command, place: &str, token: &str) -> Result<Process> {
+        let effective = Effective::of(&self.settings).map_err(|source| here(place, source))?;
+        // What is left are the variables: `ssh` has no way for them but its command line.
+        let request = line::request(command, Shell::Unknown, token, place)?;
+        if !request.preface.is_empty() {
+            let action = "pass on variables without a control master".to_owned();
+            return Err(Error::Unsupported { action, place: place.into(), hint: None });
+        }
+        let mut ssh = Command::new(program::program())
+            .args(["-o", "ControlPath=none", "-o", "ClearAllForwardings=yes", "-o", "LogLevel=ERROR", "-e", "none"])
+            .args(program::options(&self.settings, &effective));
+        if let thither_place::Streams::Terminal(_) = &command.streams {
+            ssh = ssh.arg("-tt");
+        }
+        ssh = ssh.args(["--", &self.settings.host]);
+        if let Some(line) = request.line {
+            ssh = ssh.arg(<std::ffi::OsString as std::os::unix::ffi::OsStringExt>::from_vec(line));
+        }
+        ssh.streams = command.streams.clone();
+        ssh.cancel = command.cancel.clone();
+        Local.spawn(&ssh)
+    }
+}
+
+/// Letters and digits that nobody else has.
+fn token() -> io::Result<String> {
+    let mut random = [0; 12];
+    rustix::rand::getrandom(&mut random[..], rustix::rand::GetRandomFlags::empty())?;
+    Ok(random.iter().fold("thither".to_owned(), |text, byte| text + &format!("{byte:02x}")))
+}
+
+impl Place for Ssh {
+    fn spawn(&self, command: &Command) -> Result<Process> {
+        self.spawn_native(command)
+    }
+}
