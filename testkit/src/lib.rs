@@ -4,6 +4,7 @@
 //! - [`BusyboxRoot`] is a root file system to enter; [`as_user`] gives up the rights of root.
 //! - [`Engine`] is a real Docker engine, [`Registry`] a real registry; [`Proxy`] breaks the connections to them.
 //! - [`Sshd`] is a real sshd, [`ssh_user`] and [`PasswordUser`] are whom it logs in.
+//!   [`own_ssh!`] is a home with a `ssh` and control masters of its own.
 //! - [`own_process!`] gives a test a process of its own, [`own_records!`] also records of its own, [`within_deadline`]
 //!   gives up on what waits for ever.
 //! - [`Marker`], [`descriptors`] and [`mounts`] find what was left behind.
@@ -35,7 +36,7 @@ pub use registry::Registry;
 pub use root::{BusyboxRoot, write_program};
 pub use session::{PROMPT, Session};
 pub use skip::record_skip;
-pub use sshd::{PasswordUser, Sshd, ssh_user};
+pub use sshd::{PasswordUser, SshHome, Sshd, SudoRule, ssh_user};
 pub use tmux::Tmux;
 pub use user::{PublicCopy, USER, as_user, is_root};
 pub use watch::{DEADLINE, Marker, descriptors, find_program, mounts, wait_until};

@@ -1,5 +1,6 @@
 //! OpenSSH's server on loopback, with keys of its own, and users to log in as.
 
+mod home;
 mod users;
 
 use std::fs::{self, File};
@@ -11,6 +12,7 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
+pub use self::home::{SshHome, SudoRule};
 pub use self::users::{PasswordUser, ssh_user};
 use crate::user::public_folder;
 use crate::watch::{all_processes, kill, pause};
@@ -42,7 +44,7 @@ PrintMotd no
 PrintLastLog no
 MaxStartups 200
 MaxSessions 200
-LogLevel DEBUG1
+LogLevel VERBOSE
 AllowStreamLocalForwarding yes
 AcceptEnv LANG LC_*
 Subsystem sftp internal-sftp
@@ -180,7 +182,11 @@ impl Sshd {
     }
 
     fn listener(&self) -> Option<u32> {
-        read(&self.folder.path().join("pid")).trim().parse().ok()
+        let pid = read(&self.folder.path().join("pid")).trim().parse().ok()?;
+        // The number may be another process's by now. Its command line names its configuration.
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let folder = self.folder.path().as_os_str().as_encoded_bytes();
+        line.windows(folder.len()).any(|part| part == folder).then_some(pid)
     }
 
     /// The listener, what descends from it, and what has lost its parent but was started by a session of this port.

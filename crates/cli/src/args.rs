@@ -108,9 +108,10 @@ Examples:
   thither attach docker:web
   thither attach --logs -n docker:web | grep error")]
     Attach(Deferred<Attach>),
-    /// Show what there is: named places and the hosts of ssh, or `docker:`, the containers of an engine
+    /// Show what there is: named places and hosts, or `docker:`, the containers of an engine
     ///
-    /// Places get names in thither/thither.toml of $XDG_CONFIG_HOME or ~/.config; the hosts are those of ~/.ssh/config.
+    /// Places get names in thither/thither.toml of $XDG_CONFIG_HOME or ~/.config; hosts are those
+    /// that ~/.ssh/config knows.
     #[command(after_help = "\
 Examples:
   thither list

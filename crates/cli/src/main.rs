@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 /// Exits with the command's own code; see [`report::FAILED`] for ours.
 fn main() -> ExitCode {
-    if let Some(code) = thither::remote::ssh::answer_for_ssh() {
+    if let Some(code) = thither::answer_for_ssh() {
         return code;
     }
     // The guards have put everything back and the panic has been reported; 101 would read as the command's code.

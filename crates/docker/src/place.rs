@@ -21,6 +21,8 @@ use crate::Container;
 /// - Files are copied to and from a container that does not run as well. Then, and in one without `/bin/sh`, what is
 ///   copied there is unpacked where it belongs, and a copy that fails may leave a part of it. Below a file system in
 ///   memory it has to run, and to have `tar`: the engine does not see those.
+/// - A directory is unpacked by the container's own `sh` and `tar`, as root, where it runs, has them, and root in it has all
+///   of its usual capabilities; else by the engine. Times are whole seconds; busybox's `tar` keeps none of links.
 /// - A job that the command leaves in the background keeps its output open for at most two seconds.
 impl Place for Container {
     fn spawn(&self, command: &Command) -> Result<Process> {

@@ -12,6 +12,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt;
 
+use thither_place::command::LOGIN_SHELL;
 use thither_place::{Command, Program};
 
 /// How the shell is called, and its script, ahead of the command's own words.
@@ -20,15 +21,6 @@ const SHELL: [&str; 2] = ["sh", "-c"];
 /// An empty line lets it go on. Any other, or the end of its input, ends it: a line stays in the terminal for whoever reads
 /// it later, where a key that raises a signal is lost as long as there is nobody to get it.
 const HOLD: &str = "read -r l && [ -z \"$l\" ] || exit\nunset l\n";
-
-/// The login shell of the user, else bash, else sh. `id` is asked, as a shell knows no ids by itself (`$UID` is bash's).
-const LOGIN_SHELL: &str = "\
-u=$(id -u 2>/dev/null) s=
-while IFS=: read -r n p i g c h t; do [ \"$i\" = \"$u\" ] && s=$t && break; done 2>/dev/null </etc/passwd
-[ -x \"$s\" ] || s=$(command -v bash) || s=sh
-unset u n p i g c h t
-exec \"$s\" -l \"$@\"
-";
 
 /// What the API is to run for a command.
 #[derive(Clone, Debug, PartialEq, Eq)]

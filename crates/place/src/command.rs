@@ -19,6 +19,16 @@ pub enum Program {
     Default,
 }
 
+/// What `sh` over there runs for [`Program::LoginShell`], with further arguments as `"$@"`: the login shell of the user, else bash,
+/// else sh. `id` is asked, as a shell knows no ids by itself (`$UID` is bash's); getent(1) knows users who are in no file. It is one
+/// line, so that it can be quoted for every shell.
+pub const LOGIN_SHELL: &str = "\
+u=$(id -u 2>/dev/null) s=;\
+while IFS=: read -r n p i g c h t;do [ \"$i\" = \"$u\" ]&&s=$t&&break;done 2>/dev/null </etc/passwd;\
+[ -x \"$s\" ]||{ s=$(getent passwd \"$u\" 2>/dev/null);s=${s##*:};};\
+[ -x \"$s\" ]||s=$(command -v bash)||s=sh;\
+unset u n p i g c h t;exec \"$s\" -l \"$@\"";
+
 /// Where one of the three standard streams goes.
 #[derive(Clone, Debug, Default)]
 pub enum Stream {

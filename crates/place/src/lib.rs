@@ -16,6 +16,7 @@ pub mod process;
 pub mod exit;
 pub mod error;
 pub mod place;
+pub mod connect;
 pub mod local;
 pub mod archive;
 pub mod interact;
@@ -27,6 +28,7 @@ pub mod users;
 pub mod tls;
 
 pub use archive::Archive;
+pub use connect::Endpoint;
 pub use command::{Command, Program, Stream, Streams, Terminal};
 pub use error::{Error, Result};
 pub use exit::Exit;

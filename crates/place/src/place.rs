@@ -1,8 +1,10 @@
 //! The one trait.
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use crate::archive::{self, Archive};
+use crate::connect::{self, Endpoint};
 use crate::{Command, Exit, Process, Result, Stream};
 
 /// Somewhere a command can run.
@@ -32,6 +34,17 @@ pub trait Place: Send + Sync {
         let command =
             command.clone().stdin(Stream::Null).stdout(Stream::Piped).stderr(Stream::Piped);
         self.spawn(&command)?.wait_with_output()
+    }
+
+    /// A byte stream to a socket over there: reads and writes, and can be shut down (shutdown(2)) in each direction. It lives
+    /// on without the place.
+    ///
+    /// By Python, socat or nc over there; a place that knows better does it better.
+    ///
+    /// # Errors
+    /// As [`spawn`](Place::spawn), and when nobody listens there. A place may learn of that only when the stream ends at once.
+    fn connect(&self, to: &Endpoint) -> Result<OwnedFd> {
+        connect::by_command(self, to)
     }
 
     /// Copies from there: what `path` names, a link as such, and if it is a directory all that is below it. A path without

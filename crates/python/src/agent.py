@@ -3,74 +3,304 @@
 One file, standard library only, Python 3.6 and later. A client feeds it to `python3 -c` (see boot.py); a program of
 yours can import it as a module and call `serve`. Imports that cost time are made when they are first needed.
 
+Parts. To compile this file takes longer than Python needs to start, so what a client has started compiles each of its four
+parts when it is first needed. The first is what the first calls need as long as they are plain ones, and it is short: each
+line of it costs 6 us of every start. It sees when there is more to do; then the second part takes over for good.
+
 Threads. The thread that runs `Agent.run`, the main thread if a client has started us, executes what is asked for, and
 reads the channel itself while it is idle: no hand-over on the fast path. While a call takes longer than a tick, the
 watch thread reads in its place, so that others' calls, answers to callbacks, cancellations and the end of the client
 are seen; calls of the client's other threads then run on worker threads. `reading` is held by whoever reads.
 """
 
-import _operator
-import _weakref
-import builtins
-import io
-import marshal
+import _io
+import _signal
 import os
-import select
 import sys
-from _collections import deque
-from _struct import Struct
 from _thread import RLock, allocate_lock, get_ident, start_new_thread
+from marshal import dumps, loads
 from time import sleep
 
 VERSION = 1
+VALUE, OBJECT, OPTION, NOTHING = range(4)  # what a call wants of its result, in its flags
+SAYABLE = type(None), bool, int, float, str  # what is always copied
+LARGE = 65536
+TICK = 0.01
+FIRST_CALLS = 8
+GRACE = 0.5
+FORMAT = 2  # of marshal: no back references, so what it writes is a tree
+GLOBALS = globals()
+BUILTINS = sys.modules['builtins'].__dict__
+PARTS = GLOBALS.get('PARTS')  # those that follow, if a client has sent them
+LOADING = RLock()
+AGENTS = []  # of this program, to be called; after a fork, none is the child's
+
+
+def load():
+    """The second part takes over."""
+    global PARTS
+    with LOADING:
+        if not Agent.is_ripe:
+            parts = PARTS.split(b'\n# --- Part ')
+            exec(compile(b'#' + parts[0], '<thither>', 'exec', 0, True), GLOBALS)
+            PARTS = parts[1:]
+
+
+def forked():
+    global LOADING
+    LOADING = RLock()
+    for agent in AGENTS:
+        agent = agent()
+        if agent:
+            agent.forked()
+
+
+class Lazy:
+    def __getattr__(self, name):
+        load()
+        return getattr(self, name)
+
+
+class Session(Lazy):
+    """What a client asks for by name: the root object of its calls."""
+
+    def __init__(self, agent, namespace):
+        self.agent = agent
+        self.namespace = namespace
+
+
+class Output(_io._BufferedIOBase):
+    """Standard output or error of this program's Python code: lines go straight to the client."""
+
+    def __init__(self, agent, fd):
+        self.agent = agent
+        self.fd = fd
+
+    def writable(self):
+        return True
+
+    def fileno(self):
+        return self.fd
+
+    def write(self, data):
+        load()
+        return self.write(data)
+
+
+class Agent(Lazy):
+    is_ripe = False  # whether it has what the second part wants
+    busy = interrupted = is_child = closing = is_parked = False
+    started = tag = 0
+    streams = held = ()
+
+    def __init__(self, source, sink, namespace, logs):
+        self.source = source
+        self.sink = sink
+        self.namespace = namespace
+        self.logs = logs
+        self.pid = os.getpid()
+        self.ident = get_ident()
+        self.sending = RLock()
+        self.reading = allocate_lock()
+        self.parked = allocate_lock()
+        self.parked.acquire()
+        self.objects = {1: [Session(self, namespace), 1]}
+        self.calls = []
+        self.early = []
+        self.pipes = {}
+
+    def capture(self):
+        """Standard output and error of this program, its C code and its children become frames."""
+        self.streams = []
+        for fd, old, errors in (1, sys.stdout, 'surrogateescape'), (2, sys.stderr, 'backslashreplace'):
+            source, sink = os.pipe()
+            os.set_blocking(source, False)
+            os.dup2(sink, fd)
+            os.close(sink)
+            self.pipes[source] = fd
+            self.streams.append(Output(self, fd))
+            yield _io.TextIOWrapper(self.streams[-1], old.encoding, errors, newline='\n', write_through=True)
+
+    def reply_plainly(self, number, payload):
+        frame = len(payload).to_bytes(4, 'little') + b'\x01\0\0\0' + number.to_bytes(8, 'little') + payload
+        with self.sending:
+            try:
+                sent = os.write(self.sink, frame)
+            except OSError:
+                sent = 0
+            if sent < len(frame):
+                self.send_all((frame[sent:],))
+
+    def watch(self):
+        """The second part takes over if a call takes its time."""
+        seen = 0
+        while not self.is_ripe:
+            sleep(TICK)
+            if self.started != seen:
+                seen = self.started
+            elif self.busy:
+                load()
+            else:
+                self.parked.acquire()
+        self.keep_watch(seen)
+
+    def first_calls(self, receive):
+        """Answers the first calls while they are plain. Gives back the first frame that is not, if it has read that."""
+        while self.started < FIRST_CALLS and not self.is_ripe and self.reading.acquire(False):
+            try:
+                if self.started and not self.is_asked():
+                    return None
+                header = receive(self.source, 16)
+                if not header:
+                    return b''
+                length, number = int.from_bytes(header[:4], 'little'), int.from_bytes(header[8:], 'little')
+                self.tag = header[6] + 256 * header[7]
+                if header[4] or header[5] > NOTHING or number >> 32 or length > LARGE or self.logs:
+                    # No call, or one within one of the client's, or that wants what is not known here.
+                    return self.read_rest(header)
+                parts = loads(receive(self.source, length))
+                if parts[5] or parts[2] != 'call' or self.is_ripe:
+                    return self.understood(header, parts)
+            finally:
+                self.reading.release()
+            self.answer_plainly(header[5], number, *parts)
+            parts = None
+
+    def is_asked(self):
+        """Waits until there is a frame; false if a child prints before."""
+        import select
+
+        poller = select.poll()
+        for fd in (self.source, *self.pipes):
+            poller.register(fd, select.POLLIN)
+        return all(fd == self.source for fd, event in poller.poll())
+
+    def answer_plainly(self, want, number, o, path, op, args, kwargs, refs):
+        self.calls.append(number)
+        self.started += 1
+        self.busy = True
+        if self.parked.locked():
+            self.parked.release()
+        payload = None
+        try:
+            o = perform(self, self.objects[o][0] if o else None, path, op, args, kwargs)
+            if (want == NOTHING or want == VALUE and type(o) in SAYABLE) and not self.is_ripe and self.is_silent():
+                payload = dumps((None if want else o, ()), FORMAT)
+        except BaseException as error:
+            o = self.caught(error)
+        self.calls.pop()
+        if payload is None or len(payload) >= LARGE:
+            self.answer(o, op, want, number, self.main)
+        else:
+            self.reply_plainly(number, payload)
+        self.busy = False
+
+    def is_silent(self):
+        """Whether nothing is in the pipes. Those of a forked child are its parent's."""
+        if os.getpid() != self.pid:
+            return False
+        for fd in self.pipes:
+            try:
+                self.early.append((fd, os.read(fd, LARGE)))
+            except BlockingIOError:
+                pass
+        return not self.early and os.getpid() == self.pid
+
+    def on_interrupt(self, signal, frame):
+        if LOADING._is_owned():
+            self.interrupted = True
+        else:
+            self.interrupt_in(frame)
+
+
+def perform(agent, o, path, op, args, kwargs):
+    """Calls what a path leads to; see that of the second part."""
+    if type(path) is str:
+        path = (path,)
+    elif o is None:
+        name, *path = path
+        spaces = [space for space in (agent.namespace, BUILTINS) if name in space]
+        o = spaces[0][name] if spaces else sys.modules.get(name) or __import__(name)
+    for name in path:
+        try:
+            o = getattr(o, name)
+        except AttributeError:
+            o = agent.attribute(o, name)
+    return o(*args, **kwargs or {})
+
+
+def main(logs, receive):
+    """Serves the client that has started this interpreter, over its standard input and output."""
+    source, sink = os.dup(0), os.dup(1)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    sys.modules['__main__'] = module = type(sys)('__main__')
+    module.__builtins__ = sys.modules['builtins']
+    sys.argv[:] = ['']
+    # Nothing is written to the disk, imports' bytecode neither.
+    sys.dont_write_bytecode = True
+    agent = Agent(source, sink, module.__dict__, logs)
+    AGENTS.append(lambda: agent)
+    sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__ = list(agent.capture())
+    if hasattr(os, 'register_at_fork'):
+        os.register_at_fork(after_in_child=forked)
+    if _signal.getsignal(2) in (_signal.default_int_handler, _signal.SIG_IGN):
+        _signal.signal(2, agent.on_interrupt)
+    start_new_thread(agent.watch, ())
+    frame = agent.first_calls(receive)
+    if frame != b'':
+        agent.serve(frame)
+    # Threads that go on do not keep it.
+    start_new_thread(lambda: (sleep(GRACE), os._exit(0)), ())
+
+
+# --- Part two: what follows the first calls ---------------------------------------------------------------------------
+
+import io
+import select
+from _collections import deque
+from _struct import Struct
+
 HEADER = Struct('<IBBHII')  # length of the payload, kind, flags, thread, id, within
 CALL, REPLY, ERROR, CALLBACK, RETURN, RAISE, CANCEL, DROP, OUTPUT, LOG, HELLO = range(11)
-# What a call wants of its result, in its flags.
-VALUE, OBJECT, OPTION, NOTHING = range(4)
-APART = 4  # beside it: the call may wait for long and is of no thread of the client's
+APART = 4  # beside what a call wants: it may wait for long and is of no thread of the client's
 # Kinds of references.
 OF_AGENT, OF_CLIENT, RAW = range(3)
-LARGE = 65536
 MORE, WANT = 0x80, 0x7F  # flags of a call: more calls follow at once; what it wants
 MOST_REPLIES = 256  # gathered
 CHUNK = 60000  # of output: a frame that a pipe takes whole
 DEPTH = 190
-TICK = 0.01
-FIRST_CALLS = 8
-GRACE = 0.5
 SIGINT = 2
-FORMAT = 2  # of marshal: no back references, so what it writes is a tree
 
-dumps, loads = marshal.dumps, marshal.loads
 pack, unpack = HEADER.pack, HEADER.unpack
 NONE = dumps((None, ()), FORMAT)
 ATOMS = {type(None), bool, int, float, complex, str, bytes, type(Ellipsis)}
 HIDDEN = (lambda: 0).__code__.co_filename  # of this file: '<thither>' if a client has sent it
-BUILTINS = builtins.__dict__
 SMALL = {type(None), bool, int, float}
 LARGE_TYPES = {bytes, bytearray, memoryview}
+FIRST = perform
 NO_FORK_HOOK = not hasattr(os, 'register_at_fork')
-GLOBALS = globals()
 OPS = None
-SECOND = GLOBALS.get('SECOND')
-THIRD = None
-LOADING = RLock()
+PARTS = [] if PARTS is None else PARTS
 
 
-def needed(name):
-    """Something of the second part of this file, which is compiled when it is first needed: it takes as long as the first."""
-    global SECOND, THIRD
-    if SECOND is not None:
+def later(count, name):
+    """Something of the last so many parts."""
+    while len(PARTS) >= count:
         with LOADING:
-            if SECOND is not None:
-                source, _, THIRD = SECOND.partition(b'\n# --- The third part')
-                exec(compile(source, HIDDEN, 'exec', 0, True), GLOBALS)
-                SECOND = None
+            if len(PARTS) >= count:
+                exec(compile(b'#' + PARTS[0], HIDDEN, 'exec', 0, True), GLOBALS)
+                del PARTS[0]
     return GLOBALS[name]
 
 
+def needed(name):
+    return later(2, name)
+
+
 def seldom(kind, name):
-    """A method of the second part."""
+    """A method of the third part."""
     try:
         return kind.__dict__[name]
     except KeyError:
@@ -119,19 +349,82 @@ def attribute(o, name):
         raise
 
 
-class Session:
-    """What a client asks for by name: the root object of its calls."""
+def perform(agent, o, path, op, args, kwargs):
+    """Does what was asked for; here, and in what this calls, an interrupt is raised."""
+    if agent.interrupted:
+        # It came before we were here.
+        agent.check_interrupt()
+    if type(path) is str:
+        # One attribute, as most calls of a method.
+        try:
+            o = getattr(o, path)
+        except AttributeError:
+            o = attribute(o, path)
+    elif o is None:
+        o = find(path, agent.namespace)
+    else:
+        for name in path:
+            o = attribute(o, name)
+    if op == 'call':
+        return o(*args, **kwargs) if kwargs else o(*args)
+    if op == 'get':
+        return o
+    return (OPS or needed('OPS'))[op](o, *args)
 
-    def __init__(self, agent, namespace):
-        self.agent = agent
-        self.namespace = namespace
 
-    def __getattr__(self, name):
-        return seldom(needed('More'), name).__get__(self)
+class Scopes:
+    """What a session is often asked for."""
 
     def imported(self, name):
         __import__(name)
         return sys.modules[name]
+
+    def compiled(self, source, name='<string>', mode='exec'):
+        if name != '<string>':
+            needed('remember')(name, source)
+        return compile(source, name, mode, dont_inherit=True)
+
+    def evaluate(self, source, variables=None, globals=None):
+        # Text is not given to `compile`, which makes the classes of syntax trees first, and that takes 0.6 ms.
+        source = source.strip() if isinstance(source, (str, bytes)) else source
+        return eval(source, self.scope(variables, globals))
+
+    def scope(self, variables, globals):
+        """Where code runs. Given variables are as global ones, so that functions and comprehensions see them."""
+        if globals is None:
+            globals = self.namespace
+        if variables is not None:
+            globals = dict(globals)
+            globals.update(variables)
+        return globals
+
+    def execute(self, source, variables=None, globals=None):
+        """Runs statements. Of given variables: those that were bound, as (name, is copied, value), and those deleted."""
+        scope = self.scope(variables, globals)
+        before = None if variables is None else dict(scope)
+        exec(source, scope)
+        if before is None:
+            return None
+        changed = []
+        for name, value in scope.items():
+            if name in before and before[name] is value and (name not in variables or type(value) in ATOMS):
+                continue
+            if name == '__builtins__':
+                continue
+            refs = []
+            try:
+                data = dumps(value, FORMAT)
+                if b'c' in data or b'S' in data:
+                    # Code and StopIteration would be taken for values.
+                    needed('plain')(value, refs, None, 0)
+            except ValueError:
+                refs.append(None)
+            changed.append((name, 0, needed('Uncopied')(value)) if refs else (name, 1, value))
+        return tuple(changed), tuple(name for name in before if name not in scope)
+
+    def __getattr__(self, name):
+        return seldom(needed('More'), name).__get__(self)
+
 
 # --- A connection -------------------------------------------------------------------------------------------------
 
@@ -192,22 +485,8 @@ class Thread:
             pass  # it is awake
 
 
-class Output(io.BufferedIOBase):
-    """Standard output or error of this program's Python code: lines go straight to the client."""
-
-    def __init__(self, agent, fd, lock):
-        self.agent = agent
-        self.fd = fd
-        self.pending = []
-        self.size = 0
-        self.lock = lock
-        self.other = self
-
-    def writable(self):
-        return True
-
-    def fileno(self):
-        return self.fd
+class Printing:
+    """What is written to standard output or error."""
 
     def write(self, data):
         data = bytes(data)
@@ -236,70 +515,8 @@ class Output(io.BufferedIOBase):
                 self.agent.send(OUTPUT, self.fd, 0, 0, 0, data[start : start + CHUNK])
 
 
-# Those of this program; after a fork, none is the child's.
-AGENTS = []
-
-
-def forked():
-    for agent in AGENTS:
-        agent = agent and agent()
-        if agent is not None:
-            agent.forked()
-
-
-class Agent:
-    def __init__(self, source, sink, namespace, hello):
-        self.source = source
-        self.sink = sink
-        self.namespace = namespace
-        self.hello = hello
-        self.reader = io.open(source, 'rb', LARGE, closefd=False)
-        self.sending = RLock()
-        self.writing = False
-        self.late = deque()
-        self.reading = allocate_lock()
-        self.parked = allocate_lock()
-        self.parked.acquire()
-        self.is_parked = False
-        self.started = 0
-        self.busy = False
-        self.idle = False
-        self.closing = False
-        self.replies = deque()
-        self.promised = False  # by the last frame that was read: another call follows
-        self.interrupted = False
-        self.cancelled = deque((), 64)
-        self.target = 0
-        self.main = Thread(0, get_ident())
-        self.spawning = RLock()
-        self.workers = {}
-        self.apart = []
-        self.spare = []
-        self.held = ()
-        self.by_ident = {self.main.ident: self.main}
-        self.waiting = {}
-        self.callbacks = {}
-        self.gone = deque()
-        self.numbers = 0
-        self.last = 1
-        self.objects = {1: [Session(self, namespace), 1]}
-        self.handles = {}
-        self.streams = ()
-        # One for all: a destructor that prints may come in the middle of each.
-        self.draining = self.sending
-        self.table = RLock()
-        self.poller = None
-        self.logs = False
-        self.is_child = False
-        self.pid = os.getpid()
-        if not AGENTS and not NO_FORK_HOOK:
-            os.register_at_fork(after_in_child=forked)
-            AGENTS.append(None)
-        AGENTS[:] = [agent for agent in AGENTS if agent is None or agent() is not None]
-        AGENTS.append(_weakref.ref(self))
-
-    def __getattr__(self, name):
-        return seldom(needed('Cold'), name).__get__(self)
+class Serving:
+    """What an agent does once it does all."""
 
     # --- Frames
 
@@ -312,13 +529,17 @@ class Agent:
         return data
 
     def read_frame(self):
-        return self.read_rest(*unpack(self.read(16)))
+        return self.read_rest(self.read(16))
 
-    def read_rest(self, length, kind, flags, tag, number, within):
+    def read_rest(self, header):
+        length, kind, flags, tag, number, within = unpack(self.read_slowly(header, 16) if len(header) < 16 else header)
         self.promised = kind == CALL and flags >= MORE
         if not length:
             return kind, flags, tag, number, within, ()
-        parts = loads(self.read(length))
+        return self.understood(header, loads(self.read(length)))
+
+    def understood(self, header, parts):
+        length, kind, flags, tag, number, within = unpack(header)
         if parts[-1]:
             parts = self.resolved(parts)
         if kind == CALL:
@@ -386,9 +607,8 @@ class Agent:
 
     # --- Whose turn it is to read
 
-    def watch(self):
+    def keep_watch(self, seen):
         """Reads while the main thread takes its time."""
-        seen = 0
         try:
             while True:
                 sleep(TICK)
@@ -428,14 +648,9 @@ class Agent:
 
     # --- Calls
 
-    def greet(self):
-        """The first frame: who we are."""
-        info = (sys.version, tuple(sys.version_info[:3]), self.pid, sys.platform, sys.executable or '', sys.byteorder)
-        self.send(HELLO, VERSION, 0, 0, 0, dumps((info, ()), FORMAT))
-
-    def run(self):
-        """Serves until the client is gone."""
-        start_new_thread(self.watch, ())
+    def serve(self, frame):
+        """Serves until the client is gone; first what was read already, if that is not None."""
+        self.unpark()
         thread = self.main
         frames, calls, replies, objects = thread.frames, thread.calls, self.replies, self.objects
         acquire, release, read = self.reading.acquire, self.reading.release, self.reader.read
@@ -443,8 +658,9 @@ class Agent:
         try:
             # The first calls are answered before what others may need is imported: on this thread, since before Python 3.13
             # that which imports `threading` is the main one for it.
-            for _ in range(FIRST_CALLS):
-                self.execute_next(thread)
+            while frame or self.started < FIRST_CALLS:
+                self.execute_next(thread, frame)
+                frame = None
             import threading  # noqa: F401
 
             while True:
@@ -460,7 +676,7 @@ class Agent:
                             header = self.read_slowly(header, 16)
                         length, kind, flags, tag, number, within = unpack(header)
                         if kind != CALL or within or length >= LARGE or self.workers or self.logs or served:
-                            frame = self.read_rest(length, kind, flags, tag, number, within)
+                            frame = self.read_rest(header)
                             length = 0
                         else:
                             self.promised = flags >= MORE
@@ -524,17 +740,19 @@ class Agent:
             self.closing = True
         finally:
             self.busy = False
+        if self.held and self.hello:
+            self.put_away()
 
-    def execute_next(self, thread):
-        if thread.frames or not self.reading.acquire(False):
-            frame = self.next(thread, False)
-        else:
+    def execute_next(self, thread, frame):
+        if frame is None and not thread.frames and self.reading.acquire(False):
             try:
                 frame = self.read_frame()
             finally:
                 self.reading.release()
-            if frame[0] != CALL or frame[1] & APART or frame[4] or self.workers:
-                frame = self.route(frame, False) or self.next(thread, False)
+        if frame is None:
+            frame = self.next(thread, False)
+        elif frame[0] != CALL or frame[1] & APART or frame[4] or self.workers:
+            frame = self.route(frame, False) or self.next(thread, False)
         self.started += 1
         self.busy = True
         if self.is_parked:
@@ -580,6 +798,12 @@ class Agent:
         if self.closing or type(error) is Closed:
             raise Closed from None
         return self.failed(error)
+
+    def caught(self, error):
+        return Failed(self.failure(error))
+
+    def attribute(self, o, name):
+        return attribute(o, name)
 
     def answer(self, result, op, flags, number, thread):
         """Says what a call has given, as the caller wants it."""
@@ -649,7 +873,7 @@ class Agent:
 
     # --- Cancelling and closing
 
-    def on_interrupt(self, signal, frame):
+    def interrupt_in(self, frame):
         """SIGINT reaches the user's code at once; ours where it leaves no half of a frame."""
         target, self.target = self.target, 0
         if target and target not in self.main.calls:
@@ -667,30 +891,6 @@ class Agent:
 
     # --- Output
 
-    def capture(self):
-        """Standard output and error of this program, its C code and its children become frames."""
-        self.poller, waiter = select.poll(), select.poll()
-        self.pipes = {}
-        for fd in 1, 2:
-            source, sink = os.pipe()
-            os.set_blocking(source, False)
-            os.dup2(sink, fd)
-            os.close(sink)
-            self.pipes[source] = fd
-            self.poller.register(source, select.POLLIN)
-            waiter.register(source, select.POLLIN)
-        lock = self.sending
-        self.streams = out, err = Output(self, 1, lock), Output(self, 2, lock)
-        out.other, err.other = err, out
-        sys.stdout, sys.stderr = [
-            io.TextIOWrapper(stream, old.encoding, errors, newline='\n', write_through=True)
-            for stream, old, errors in zip(
-                self.streams, (sys.stdout, sys.stderr), ('surrogateescape', 'backslashreplace')
-            )
-        ]
-        sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr
-        start_new_thread(self.relay, (waiter,))
-
     def relay(self, waiter):
         try:
             while self.pipes:
@@ -704,6 +904,11 @@ class Agent:
     def drain(self):
         """Sends what is in the pipes."""
         with self.draining:
+            while self.early:
+                # The first part has found it.
+                fd, data = self.early.pop(0)
+                if data:
+                    self.send(OUTPUT, self.pipes[fd], 0, 0, 0, data)
             for fd, event in self.poller.poll(0):
                 while True:
                     try:
@@ -726,64 +931,66 @@ class Agent:
                 stream.flush()
         self.drain()
 
-    # --- Forks
-
-def perform(agent, o, path, op, args, kwargs):
-    """Does what was asked for; here, and in what this calls, an interrupt is raised."""
-    if agent.interrupted:
-        # It came before we were here.
-        agent.check_interrupt()
-    if type(path) is str:
-        # One attribute, as most calls of a method.
-        try:
-            o = getattr(o, path)
-        except AttributeError:
-            o = attribute(o, path)
-    elif o is None:
-        o = find(path, agent.namespace)
-    else:
-        for name in path:
-            o = attribute(o, name)
-    if op == 'call':
-        return o(*args, **kwargs) if kwargs else o(*args)
-    if op == 'get':
-        return o
-    return (OPS or needed('OPS'))[op](o, *args)
+    def __getattr__(self, name):
+        return seldom(needed('Cold'), name).__get__(self)
 
 
-# --- Starting -----------------------------------------------------------------------------------------------------
+def ripen(agent):
+    """Gives an agent what it has not needed for the first calls."""
+    agent.hello = bool(agent.streams)
+    agent.reader = io.open(agent.source, 'rb', LARGE, closefd=False)
+    agent.writing = False
+    agent.late = deque()
+    agent.idle = False
+    agent.replies = deque()
+    agent.promised = False  # by the last frame that was read: another call follows
+    agent.cancelled = deque((), 64)
+    agent.target = 0
+    agent.main = Thread(agent.tag, agent.ident)
+    agent.main.calls = agent.calls
+    agent.spawning = RLock()
+    agent.workers = {}
+    agent.apart = []
+    agent.spare = []
+    agent.by_ident = {agent.ident: agent.main}
+    agent.waiting = {}
+    agent.callbacks = {}
+    agent.gone = deque()
+    agent.numbers = 0
+    agent.last = 1
+    agent.handles = {}
+    agent.table = RLock()
+    # One for all: a destructor that prints may come in the middle of each.
+    agent.draining = agent.sending
+    agent.poller, waiter = select.poll(), select.poll()
+    for fd in agent.pipes:
+        agent.poller.register(fd, select.POLLIN)
+        waiter.register(fd, select.POLLIN)
+    for stream, other in zip(agent.streams, agent.streams[::-1]):
+        stream.pending, stream.size, stream.lock, stream.other = [], 0, agent.sending, other
+    if agent.streams and os.getpid() == agent.pid:
+        start_new_thread(agent.relay, (waiter,))
 
 
-def main(marker, logs):
-    """Serves the client that has started this interpreter, over its standard input and output."""
-    source, sink = os.dup(0), os.dup(1)
-    null = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(null, 0)
-    os.close(null)
-    module = type(sys)('__main__')
-    module.__dict__['__builtins__'] = sys.modules['builtins']
-    sys.modules['__main__'] = module
-    sys.argv[:] = ['']
-    # Nothing is written to the disk, imports' bytecode neither.
-    sys.dont_write_bytecode = True
-    agent = Agent(source, sink, module.__dict__, True)
-    agent.logs = logs
-    agent.capture()
-    import _signal
-
-    if _signal.getsignal(SIGINT) in (_signal.default_int_handler, _signal.SIG_IGN):
-        _signal.signal(SIGINT, agent.on_interrupt)
-    agent.write(marker)
-    agent.greet()
-    agent.run()
-    if agent.held:
-        agent.put_away()
-    # Threads that go on do not keep it.
-    start_new_thread(lambda: (sleep(GRACE), os._exit(0)), ())
+def take_over():
+    """From here on, this part does what the first one did, and what that did not."""
+    for kind, more in (Agent, Serving), (Output, Printing), (Session, Scopes):
+        for name, value in more.__dict__.items():
+            if name == '__getattr__' or not name.startswith('__'):
+                setattr(kind, name, value)
+    for agent in AGENTS:
+        ripen(agent())
+    Agent.is_ripe = True
 
 
-# --- The second part: what is seldom needed ---------------------------------------------------------------------------
+take_over()
 
+
+# --- Part three: what is seldom needed ------------------------------------------------------------------------------
+
+
+import _operator
+import _weakref
 
 # --- What can be asked of an object -------------------------------------------------------------------------------
 
@@ -801,7 +1008,7 @@ def swapped(operator):
     return lambda o, other: operator(other, o)
 
 
-OPS = {
+ops = {
     'call': call,
     'get': lambda o: o,
     'enter': special('__enter__'),
@@ -816,14 +1023,14 @@ for name in (
     ' getitem setitem delitem contains concat iadd isub imul imatmul itruediv ifloordiv imod ipow iand ior ixor'
     ' ilshift irshift not_ truth'
 ).split():
-    OPS[name] = getattr(_operator, name)
+    ops[name] = getattr(_operator, name)
 for name in 'add sub mul matmul truediv floordiv mod pow and_ or_ xor lshift rshift'.split():
-    OPS['r' + name] = swapped(OPS[name])
+    ops['r' + name] = swapped(ops[name])
 for name in (
     'len iter next repr str ascii bytes hash bool int float complex round divmod dir type id isinstance issubclass'
     ' callable getattr setattr delattr hasattr format sorted'
 ).split():
-    OPS[name] = BUILTINS[name]
+    ops[name] = BUILTINS[name]
 
 
 class Cold:
@@ -1014,8 +1221,10 @@ class Cold:
         finally:
             with self.spawning:
                 if self.workers.get(thread.tag) is thread:
-                    # Whatever has ended it: the next call is another one's.
+                    # Whatever has ended it: what is left is another one's.
                     del self.workers[thread.tag]
+                    while thread.frames and not self.closing:
+                        self.give_worker(thread.tag, thread.frames.popleft())
             self.by_ident.pop(thread.ident, None)
 
     def give_apart(self, frame):
@@ -1187,7 +1396,7 @@ class Cold:
             if self.busy:
                 self.interrupt(self.main, 0)
             return
-        for thread in [self.main] + list(self.workers.values()):
+        for thread in [self.main] + list(self.workers.values()) + list(self.apart):
             if number in thread.calls:
                 self.interrupt(thread, number)
                 return
@@ -1272,51 +1481,6 @@ class Cold:
 
 class More:
     """What a session is seldom asked for."""
-
-    def compiled(self, source, name='<string>', mode='exec'):
-        if name != '<string>':
-            needed('remember')(name, source)
-        return compile(source, name, mode, dont_inherit=True)
-
-    def evaluate(self, source, variables=None, globals=None):
-        if isinstance(source, (str, bytes)):
-            source = compile(source.strip(), '<string>', 'eval', dont_inherit=True)
-        return eval(source, self.scope(variables, globals))
-
-    def scope(self, variables, globals):
-        """Where code runs. Given variables are as global ones, so that functions and comprehensions see them."""
-        if globals is None:
-            globals = self.namespace
-        if variables is not None:
-            globals = dict(globals)
-            globals.update(variables)
-        return globals
-
-    def execute(self, source, variables=None, globals=None):
-        """Runs statements. Of given variables: those that were bound, as (name, is copied, value), and those deleted."""
-        if isinstance(source, (str, bytes)):
-            source = self.compiled(source)
-        scope = self.scope(variables, globals)
-        before = None if variables is None else dict(scope)
-        exec(source, scope)
-        if before is None:
-            return None
-        changed = []
-        for name, value in scope.items():
-            if name in before and before[name] is value and (name not in variables or type(value) in ATOMS):
-                continue
-            if name == '__builtins__':
-                continue
-            refs = []
-            try:
-                data = dumps(value, FORMAT)
-                if b'c' in data or b'S' in data:
-                    # Code and StopIteration would be taken for values.
-                    needed('plain')(value, refs, None, 0)
-            except ValueError:
-                refs.append(None)
-            changed.append((name, 0, needed('Uncopied')(value)) if refs else (name, 1, value))
-        return tuple(changed), tuple(name for name in before if name not in scope)
 
     def interact(self, source, name='<stdin>'):
         """Runs what was typed at a prompt, as the interactive interpreter does: values are shown. True: more is wanted."""
@@ -1441,7 +1605,7 @@ def headroom(levels):
 def open_code():
     """What of this file may be interrupted as the user's code is: it is in the middle of nothing."""
     spaces = [OPS, Session.__dict__, Batches.__dict__]
-    functions = [perform, find, attribute, take, exit_with] + [o for space in spaces for o in space.values()]
+    functions = [FIRST, perform, find, attribute, take, exit_with] + [o for space in spaces for o in space.values()]
     return {function.__code__ for function in functions if type(function) is type(find)}
 
 
@@ -1519,25 +1683,34 @@ def described(error):
         text = '<exception str() failed>'
     try:
         told = traceback.TracebackException(kind, error, error.__traceback__)
-        without_ours(told, isinstance(error, SyntaxError), set())
+        without_ours(told, error, isinstance(error, SyntaxError), set())
         lines = ''.join(told.format())
     except Exception as failed:
         lines = '%s: %s (no traceback: %s)\n' % (kind.__name__, text, type(failed).__name__)
     return full_name(kind), tuple(full_name(base) for base in kind.__mro__), tuple(args), text, lines
 
 
-def without_ours(told, is_syntax, seen):
+def without_ours(told, error, is_syntax, seen):
     """A traceback without the frames of this file, nor of the compiler that was asked for what it complains of."""
-    if told is None or id(told) in seen:
+    if told is None or error is None or id(told) in seen:
         return
     seen.add(id(told))
+    frames = []
+    traceback = error.__traceback__
+    while traceback is not None:
+        frames.append(traceback.tb_frame.f_globals is GLOBALS)
+        traceback = traceback.tb_next
+    # As many, if there is no limit of how many are told.
+    ours = frames if len(frames) == len(told.stack) else [False] * len(told.stack)
     told.stack[:] = [
         frame
-        for frame in told.stack
-        if frame.filename != HIDDEN and not (is_syntax and os.path.basename(frame.filename) == 'codeop.py')
+        for frame, is_ours in zip(told.stack, ours)
+        if not is_ours
+        and frame.filename != HIDDEN
+        and not (is_syntax and os.path.basename(frame.filename) == 'codeop.py')
     ]
-    without_ours(told.__cause__, is_syntax, seen)
-    without_ours(told.__context__, is_syntax, seen)
+    without_ours(told.__cause__, error.__cause__, is_syntax, seen)
+    without_ours(told.__context__, error.__context__, is_syntax, seen)
 
 
 def shown(o):
@@ -1595,25 +1768,17 @@ def plain(o, refs, agent, depth):
 
 
 def third(name):
-    """Something of the third part."""
-    global THIRD
-    if THIRD is not None:
-        with LOADING:
-            if THIRD:
-                exec(compile(b'#' + THIRD, HIDDEN, 'exec', 0, True), GLOBALS)
-            THIRD = None
-    return GLOBALS[name]
+    return later(1, name)
 
 
-OPS['take'] = take
-OPS['exit_with'] = exit_with
+OPS = dict(ops, take=take, exit_with=exit_with)
 for kind, more in (Agent, Cold), (Session, More):
     for name, value in more.__dict__.items():
         if not name.startswith('__'):
             setattr(kind, name, value)
 
 
-# --- The third part: files, streams, modules of the client's, serving --------------------------------------------------
+# --- Part four: files, streams, modules of the client's, serving -------------------------------------------------------
 
 import errno
 import stat
@@ -2168,10 +2333,17 @@ def attend(client, marker, namespace):
     if client.family != socket.AF_UNIX:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     agent = Agent(client.fileno(), client.fileno(), namespace, False)
+    ripen(agent)
+    with LOADING:
+        if not AGENTS and not NO_FORK_HOOK:
+            os.register_at_fork(after_in_child=forked)
+        AGENTS[:] = [known for known in AGENTS if known() is not None] + [_weakref.ref(agent)]
     try:
         agent.write(marker)
-        agent.greet()
-        agent.run()
+        info = (sys.version, tuple(sys.version_info[:3]), agent.pid, sys.platform, sys.executable or '', sys.byteorder)
+        agent.send(HELLO, VERSION, 0, 0, 0, dumps((info, ()), FORMAT))
+        start_new_thread(agent.keep_watch, (0,))
+        agent.serve(None)
     finally:
         agent.closing = True
         try:

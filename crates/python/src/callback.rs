@@ -15,24 +15,24 @@ use crate::call_options::CallOptions;
 use crate::channel::Frame;
 use crate::connection::{Connection, Patience};
 use crate::frame::{Header, kind};
-use crate::marshal::{Decoder, Encoded, Reference, Want, names};
+use crate::marshal::{Decoder, Encoded, Reference, Value, Want, names};
 use crate::object::{coming_home, take_kept, with_session};
 use crate::session::Session;
 use crate::{Error, PyErr, Result};
 
 /// Why a callback fails: the exception that is raised over there.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Raise {
     /// A built-in exception's name; any other is raised as `thither_agent.Error`.
     pub kind: String,
-    /// Its argument.
-    pub message: String,
+    /// Its arguments: most exceptions have one, a text.
+    pub args: Vec<Value>,
 }
 
 impl Raise {
-    /// An exception of a built-in type.
+    /// An exception of a built-in type, with a text as its argument.
     pub fn new(kind: impl Into<String>, message: impl Into<String>) -> Raise {
-        Raise { kind: kind.into(), message: message.into() }
+        Raise { kind: kind.into(), args: vec![Value::Str(message.into())] }
     }
 }
 
@@ -42,7 +42,8 @@ impl<E: std::error::Error + 'static> From<E> for Raise {
         let any: &dyn std::error::Error = &error;
         let python = any.downcast_ref::<PyErr>();
         match python.or_else(|| any.downcast_ref::<Error>().and_then(Error::python)) {
-            Some(error) => Raise::new(&error.kind, &error.message),
+            // Not its text: of a `KeyError` that is the `repr` of the key.
+            Some(error) => Raise { kind: error.kind.clone(), args: error.args.clone() },
             None => Raise::new("Error", error.to_string()),
         }
     }
@@ -126,9 +127,6 @@ impl<'de> Deserialize<'de> for Callback {
 
 impl Serialize for Callback {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if let Some(entry) = lock(&self.session.connection.callbacks).known.get_mut(&self.number) {
-            entry.sent += 1;
-        }
         serializer
             .serialize_newtype_struct(names::CALLBACK, &(self.session.connection.id, self.number))
     }
@@ -214,13 +212,27 @@ impl Drop for Running {
     }
 }
 
+/// The numbers of the functions in it.
+fn functions(encoded: &Encoded) -> impl Iterator<Item = u32> {
+    encoded.refs.iter().filter_map(|reference| match reference {
+        Reference::Callback(number) => Some(*number),
+        _ => None,
+    })
+}
+
 /// An exception as it is sent.
-fn raised(kind: &str, message: &str) -> Encoded {
+fn raised(raise: &Raise) -> Encoded {
+    let Raise { kind, args } = raise;
     let mut encoded = Encoded::default();
     encoded.tuple(3);
     encoded.str(kind);
-    encoded.tuple(1);
-    encoded.str(message);
+    encoded.tuple(u32::try_from(args.len()).unwrap_or(u32::MAX));
+    for arg in args {
+        // Of a value that nests too deeply nothing is left.
+        if encoded.value(arg, 0).is_err() {
+            encoded.none();
+        }
+    }
     encoded.tuple(0);
     encoded
 }
@@ -239,8 +251,8 @@ impl Connection {
             true => Err(Raise::new("RecursionError", "callbacks within callbacks too deep")),
         };
         WITHIN.with_borrow_mut(Vec::pop);
-        if let Err(Raise { kind, message }) = result {
-            self.answer(kind::RAISE, id, &raised(&kind, &message));
+        if let Err(raise) = result {
+            self.answer(kind::RAISE, id, &raised(&raise));
         }
     }
 
@@ -252,8 +264,10 @@ impl Connection {
             kind::RETURN => Patience::For(&options),
             _ => Patience::None,
         };
+        self.callbacks_sent(encoded);
         if let Err(error) = self.send(header, &encoded.bytes, &encoded.raws, patience) {
             tracing::debug!(%error, "answer to a callback");
+            self.callbacks_unsent(encoded);
         }
     }
 
@@ -266,8 +280,8 @@ impl Connection {
             thread.spawn(move || running.connection.run_callback(frame))
         });
         if !matches!(spawned, Some(Ok(_))) {
-            let encoded = raised("RuntimeError", "too many callbacks at once");
-            self.answer(kind::RAISE, id, &encoded);
+            let raise = Raise::new("RuntimeError", "too many callbacks at once");
+            self.answer(kind::RAISE, id, &raised(&raise));
         }
     }
 
@@ -306,13 +320,31 @@ impl Connection {
         }
     }
 
+    /// The functions in what is about to be sent are referred to over there, too.
+    pub(crate) fn callbacks_sent(&self, encoded: &Encoded) {
+        for number in functions(encoded) {
+            if let Some(entry) = lock(&self.callbacks).known.get_mut(&number) {
+                entry.sent += 1;
+            }
+        }
+    }
+
+    /// It could not be sent.
+    pub(crate) fn callbacks_unsent(&self, encoded: &Encoded) {
+        self.callbacks_let_go(functions(encoded).map(|number| (number, 1)));
+    }
+
     /// Functions that nothing over there refers to any more, with how often each was received.
     pub(crate) fn callbacks_gone(&self, frame: &Frame) {
         let mut decoder = Decoder::new(&frame.payload, &self.limits);
         let gone = decoder.tuple().and_then(|_| decoder.value::<Vec<(u32, u64)>>());
+        self.callbacks_let_go(gone.unwrap_or_default());
+    }
+
+    fn callbacks_let_go(&self, gone: impl IntoIterator<Item = (u32, u64)>) {
         let mut callbacks = lock(&self.callbacks);
         let mut unused = Vec::new();
-        for (number, count) in gone.unwrap_or_default() {
+        for (number, count) in gone {
             if let Some(entry) = callbacks.known.get_mut(&number) {
                 entry.sent = entry.sent.saturating_sub(count);
                 if entry.sent == 0 && entry.held == 0 {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 
 use crate::connection::references;
 use crate::frame::{HEADER, Header, kind};
@@ -108,6 +109,7 @@ impl Incoming {
                     self.put_back(&surplus);
                     Ok(read > 0)
                 }
+                Err(Errno::CONNRESET) => Ok(false),
                 Err(Errno::AGAIN | Errno::INTR) => Ok(true),
                 Err(error) => Err(error.into()),
             };
@@ -119,7 +121,8 @@ impl Incoming {
             (self.start, self.end) = (0, self.end - self.start);
         }
         match rustix::io::read(source, &mut self.buffer[self.end..]) {
-            Ok(0) => Ok(false),
+            // Of a socket whose other end went without having read all.
+            Ok(0) | Err(Errno::CONNRESET) => Ok(false),
             Ok(read) => {
                 self.end += read;
                 Ok(true)
@@ -266,6 +269,17 @@ pub(crate) fn wait(fds: &mut [PollFd<'_>], timeout: Option<std::time::Duration>)
     }
 }
 
+/// Writes what goes; to a socket without `SIGPIPE`.
+fn send(sink: &OwnedFd, is_socket: bool, parts: &[IoSlice<'_>]) -> rustix::io::Result<usize> {
+    match (parts, is_socket) {
+        ([part], false) => rustix::io::write(sink, part),
+        (parts, false) => rustix::io::writev(sink, parts),
+        (parts, true) => {
+            sendmsg(sink, parts, &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL)
+        }
+    }
+}
+
 /// Where to wait for input.
 pub(crate) fn readable(fd: BorrowedFd<'_>) -> PollFd<'_> {
     PollFd::from_borrowed_fd(fd, PollFlags::IN)
@@ -282,11 +296,14 @@ pub(crate) struct Outgoing {
     pub(crate) last: Option<usize>,
     /// Somebody sends a frame from where it is; the queue follows it.
     pub(crate) is_taken: bool,
+    is_socket: bool,
 }
 
 impl Outgoing {
     pub(crate) fn new(sink: OwnedFd) -> Outgoing {
-        Outgoing { sink: Some(Arc::new(sink)), queue: Vec::new(), last: None, is_taken: false }
+        let is_socket = rustix::net::sockopt::socket_type(&sink).is_ok();
+        let sink = Some(Arc::new(sink));
+        Outgoing { sink, queue: Vec::new(), last: None, is_taken: false, is_socket }
     }
 
     /// The other side sees the end of its input. What was still to be sent is lost.
@@ -322,10 +339,7 @@ impl Outgoing {
                 return Ok(true);
             }
             let slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
-            let wrote = match &slices[..] {
-                [one] => rustix::io::write(sink, one),
-                slices => rustix::io::writev(sink, slices),
-            };
+            let wrote = send(sink, self.is_socket, &slices);
             let mut wrote = match wrote {
                 Ok(count) => count,
                 Err(Errno::INTR) => continue,

@@ -136,8 +136,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Connection {
     pub(crate) fn new(parts: Parts) -> Result<Arc<Connection>> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
+        let mut parts = parts;
         let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
-        let kick = eventfd(0, flags).map_err(|error| Error::io("make an event", error))?;
+        let kick = match eventfd(0, flags) {
+            Ok(kick) => kick,
+            Err(error) => {
+                // The end of its input ends it.
+                drop(parts.sink);
+                parts.host.finish();
+                return Err(Error::io("make an event", error));
+            }
+        };
         let connection = Arc::new(Connection {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             limits: parts.limits,
@@ -174,7 +183,10 @@ impl Connection {
         let thread = thread::Builder::new()
             .name("thither-python".into())
             .spawn(move || idle.idle())
-            .map_err(|error| Error::io("start a thread", error))?;
+            .map_err(|error| {
+                connection.finish();
+                Error::io("start a thread", error)
+            })?;
         lock(&connection.state).idle = Some(thread.thread().clone());
         Ok(connection)
     }
@@ -217,12 +229,15 @@ impl Connection {
         let header =
             Header { kind: kind::CALL, flags: want, thread: thread_tag(), id, within, length: 0 };
         let patience = Patience::For(options);
+        // Before, since it may be let go there before this returns.
+        self.callbacks_sent(call);
         if let Err(error) = self.send_soon(header, &call.bytes, &call.raws, patience, later) {
             if matches!(error, Error::TimedOut { .. } | Error::Cancelled) {
                 // Half of it may be on its way: the rest follows, and a reply will come.
                 self.abandon(id, true);
                 return Err(error);
             }
+            self.callbacks_unsent(call);
             let mut state = lock(&self.state);
             state.calls.remove(&id);
             state.in_flight = state.in_flight.saturating_sub(usize::from(!apart));

@@ -28,11 +28,13 @@ impl Host for Unknown {
 /// A child of this program.
 impl Host for Child {
     fn ended(&mut self, limit: Duration) -> Option<String> {
-        let deadline = Instant::now() + limit;
+        let deadline = Instant::now().checked_add(limit);
         loop {
             match self.try_wait() {
                 Ok(Some(status)) => return Some(format!("it ended with {status}")),
-                Ok(None) if Instant::now() < deadline => wait_for_exit(self, deadline),
+                Ok(None) if deadline.is_none_or(|deadline| Instant::now() < deadline) => {
+                    wait_for_exit(self, deadline);
+                }
                 _ => return None,
             }
         }
@@ -47,15 +49,15 @@ impl Host for Child {
     }
 }
 
-/// Until the process has ended, or the time is over.
-fn wait_for_exit(child: &Child, deadline: Instant) {
+/// Until the process has ended, or the time is over, if there is a limit.
+fn wait_for_exit(child: &Child, deadline: Option<Instant>) {
     use rustix::event::{PollFd, PollFlags};
     use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let Some(Ok(pidfd)) = pid.map(|pid| pidfd_open(pid, PidfdFlags::empty())) else { return };
-    let left = deadline.saturating_duration_since(Instant::now());
+    let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
     let mut fds = [PollFd::new(&pidfd, PollFlags::IN)];
     // A failure ends the wait, and the state is asked for again.
-    let _ = crate::channel::wait(&mut fds, Some(left));
+    let _ = crate::channel::wait(&mut fds, left);
 }

@@ -50,7 +50,7 @@ pub use names::{Locals, Names, Source};
 pub use object::Object;
 pub use output::{Output, Stream};
 pub use pending::Pending;
-pub use python::Python;
+pub use python::{Python, WeakPython};
 pub use session::Info;
 pub use start::{AGENT, Start, arguments};
 pub use stream::RemoteStream;

@@ -1,6 +1,6 @@
 //! An interpreter.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -23,6 +23,21 @@ use crate::{Error, Result};
 pub struct Python {
     pub(crate) session: Arc<Session>,
     pub(crate) options: CallOptions,
+}
+
+/// An interpreter, as long as others hold it or its objects. See [`Python::downgrade`].
+#[derive(Clone, Debug)]
+pub struct WeakPython {
+    session: Weak<Session>,
+    options: CallOptions,
+}
+
+impl WeakPython {
+    /// A handle as that which this was made of; `None` once no other is left.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<Python> {
+        Some(Python { session: self.session.upgrade()?, options: self.options.clone() })
+    }
 }
 
 /// The agent's session object.
@@ -117,6 +132,22 @@ impl Python {
 
     /// A function of this program for the interpreter to call, with copies of its arguments as a tuple: `|args: (i64, String)|`.
     /// It may call the interpreter that calls it. Its error is raised over there.
+    ///
+    /// What it holds lives as long as anything over there refers to it: with a [`Python`] or an [`Object`] of this very
+    /// interpreter it would keep that from its end. Give it a [`downgrade`](Python::downgrade)d handle:
+    ///
+    /// ```
+    /// # use thither_python::{Error, Python};
+    /// # fn with(py: &Python) -> Result<(), Error> {
+    /// let weak = py.downgrade();
+    /// let callback = py.callback(move |(name,): (String,)| {
+    ///     let py = weak.upgrade().ok_or(Error::Cancelled)?;
+    ///     Ok(py.get(&name)?.extract::<i64>()?)
+    /// });
+    /// # drop(callback);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn callback<A, R, F>(&self, function: F) -> Callback
     where
         A: DeserializeOwned,
@@ -134,6 +165,12 @@ impl Python {
         F: Fn(A) -> Result<R, Raise> + Send + Sync + 'static,
     {
         callback::register(&self.session, function, true)
+    }
+
+    /// A handle that does not keep the interpreter from its end.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakPython {
+        WeakPython { session: Arc::downgrade(&self.session), options: self.options.clone() }
     }
 
     /// The same interpreter; what is got through this handle may take that long.

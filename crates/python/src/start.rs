@@ -113,6 +113,9 @@ impl Start {
     /// An interpreter that was started with [`arguments`] and whose standard output and input these are. They are made
     /// non-blocking: nobody else may use them.
     ///
+    /// A program that has given `SIGPIPE` its default action, which Rust's do not, is ended by it when the interpreter goes
+    /// while a pipe to it is written to. With a socket that cannot happen.
+    ///
     /// # Errors
     /// When it does not answer.
     pub fn over(self, source: OwnedFd, sink: OwnedFd) -> Result<Python> {
@@ -253,12 +256,12 @@ impl Greeting {
         timeout: Duration,
         bounds: Bounds,
     ) -> Result<(Incoming, Info), Stopped> {
-        let deadline = Instant::now() + timeout;
+        let deadline = Instant::now().checked_add(timeout);
         let mut unsent = preamble;
         let mut buffer = vec![0; 64 * 1024];
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) {
                 return Err(Stopped::TooLate);
             }
             let mut fds = vec![readable(source.as_fd())];
@@ -266,7 +269,7 @@ impl Greeting {
                 fds.push(PollFd::new(sink, PollFlags::OUT));
             }
             fds.extend(errors.as_ref().map(|errors| readable(errors.as_fd())));
-            wait(&mut fds, Some(left))
+            wait(&mut fds, left)
                 .map_err(|error| Stopped::Other(Error::io("wait for Python", error)))?;
             let is_ready = |fd: i32, fds: &[PollFd<'_>]| {
                 fds.iter()

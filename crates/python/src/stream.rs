@@ -209,8 +209,9 @@ impl Drop for Flow {
     }
 }
 
+/// Of what takes longer than thirty years Python would say that it overflows.
 fn seconds(limit: Option<Duration>) -> Option<f64> {
-    limit.map(|limit| limit.as_secs_f64())
+    limit.map(|limit| limit.as_secs_f64()).filter(|&seconds| seconds < 1e9)
 }
 
 fn start<T: DeserializeOwned>(

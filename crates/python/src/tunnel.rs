@@ -97,7 +97,7 @@ impl Host for Onward {
         const SLACK: Duration = Duration::from_secs(2);
         let process = self.process.as_ref()?;
         let code: Result<Option<i32>> =
-            process.ask_within(limit + SLACK, "exited", (limit.as_secs_f64(),));
+            process.ask_within(limit.saturating_add(SLACK), "exited", (limit.as_secs_f64(),));
         // Nobody knows if nobody can be asked.
         Some(match code.ok()?? {
             code @ 0.. => format!("it ended with exit status: {code}"),

@@ -12,6 +12,7 @@
 //! ```
 
 pub mod ssh;
+pub mod sftp;
 
 pub use ssh::Ssh;
 

@@ -9,6 +9,7 @@ use thither_remote::Ssh;
 use crate::address::{Address, Hop, ParseError, Target};
 use crate::config::ConfigError;
 use crate::docker_options::{OF_DOCKER, OF_IMAGE};
+use crate::hops;
 use crate::nearest::nearest;
 use crate::options::{OF_CHROOT, Options};
 use crate::schemes;
@@ -199,20 +200,12 @@ impl Address {
     /// When a hop's scheme, name or option is unknown, or when this build has no way to make it.
     pub fn connect(&self) -> Result<Box<dyn Place>, ConnectError> {
         let address = self.resolved()?;
-        let (first, beyond) = address.split_first();
-        let place = connect_hop(first)?;
-        match beyond.first() {
-            None => Ok(place),
-            Some(hop) => Err(match connect_hop(hop) {
-                Ok(_) => ConnectError::NoWayFrom { from: shown(first), hop: shown(hop) },
-                Err(error) => error,
-            }),
-        }
+        hops::connect(address.hops())
     }
 }
 
 /// The place of a hop made from this machine.
-fn connect_hop(hop: &Hop) -> Result<Box<dyn Place>, ConnectError> {
+pub(crate) fn connect_hop(hop: &Hop) -> Result<Box<dyn Place>, ConnectError> {
     match hop.target() {
         Target::Local => Ok(Options::of(hop, &[])?.preset()?.on(Local)),
         Target::Chroot(root) => {
@@ -245,7 +238,7 @@ fn reachable() -> String {
     REACHABLE.chars().chain(registered.collect::<String>().chars()).collect()
 }
 
-fn shown(hop: &Hop) -> String {
+pub(crate) fn shown(hop: &Hop) -> String {
     hop.target().to_string()
 }
 

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use thither_docker::image::Options as ImageOptions;
-use thither_docker::settings::{DEFAULT_DETACH_KEYS, Selection, Settings, detach_keys};
+use thither_docker::settings::{ConfigFile, DEFAULT_DETACH_KEYS, Selection, Settings, detach_keys};
 use thither_docker::{Container, Engine, Image};
 use thither_place::error::quoted;
 
@@ -53,7 +53,13 @@ impl Options<'_> {
     }
 
     fn settings(self) -> Result<Settings, ConnectError> {
-        let mut selection = Selection { plain_tcp: self.has("plain-tcp"), ..Selection::default() };
+        self.settings_with(None)
+    }
+
+    /// The same, where something else than what the user has set is the default engine.
+    pub(crate) fn settings_with(self, engine: Option<&str>) -> Result<Settings, ConnectError> {
+        let (host, plain_tcp) = (engine.map(str::to_owned), self.has("plain-tcp"));
+        let mut selection = Selection { host, plain_tcp, ..Selection::default() };
         for (key, value) in self.iter() {
             match key {
                 "engine" => selection.host = Some(self.text(key, value)?),
@@ -65,11 +71,24 @@ impl Options<'_> {
     }
 
     pub(crate) fn container(self, name: &str) -> Result<Container, ConnectError> {
-        Ok(Container::new(engine(&self.settings()?)?, name).privileged(self.has("privileged")))
+        Ok(self.container_of(engine(&self.settings()?)?, name))
+    }
+
+    pub(crate) fn container_of(self, engine: Engine, name: &str) -> Container {
+        Container::new(engine, name).privileged(self.has("privileged"))
     }
 
     pub(crate) fn image(self, name: &str) -> Result<Image, ConnectError> {
         let settings = self.settings()?;
+        self.image_of(engine(&settings)?, settings.config, name)
+    }
+
+    pub(crate) fn image_of(
+        self,
+        engine: Engine,
+        config: ConfigFile,
+        name: &str,
+    ) -> Result<Image, ConnectError> {
         let mut options = ImageOptions::default();
         for (key, value) in self.iter() {
             match key {
@@ -88,7 +107,7 @@ impl Options<'_> {
                 _ => {}
             }
         }
-        Ok(Image::new(engine(&settings)?, name, settings.config).options(options))
+        Ok(Image::new(engine, name, config).options(options))
     }
 
     /// Lines `NAME=VALUE`, or `NAME` for our own value if there is one; empty ones and those that begin with `#` say

@@ -63,6 +63,7 @@
 pub mod address;
 pub mod config;
 mod connect;
+mod hops;
 mod options;
 mod docker_options;
 mod ssh_options;
@@ -73,6 +74,7 @@ mod place_ext;
 
 pub use address::{Address, Operand, ParseError};
 pub use connect::{ConnectError, connect};
+pub use hops::answer_for_ssh;
 pub use schemes::{BoxError, RegisterError, Request, register};
 
 pub use place_ext::{INTERPRETERS, PlaceExt, PythonError};
@@ -80,7 +82,7 @@ pub use place_ext::{INTERPRETERS, PlaceExt, PythonError};
 pub use thither_chroot as chroot;
 pub use thither_docker as docker;
 pub use thither_place::{
-    Archive, Command, Control, Error, Event, Exit, Local, Output, Place, Process, Program,
+    Archive, Command, Control, Endpoint, Error, Event, Exit, Local, Output, Place, Process, Program,
     Received, Result, Sender, Signals, Stream, Streams, Terminal, WindowSize, archive, command,
     error, exit, interact, place, process,
 };

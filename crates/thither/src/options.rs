@@ -60,6 +60,7 @@ pub(crate) const OF_CHROOT: &[Known] = &[
     known("overlay", Value::Maybe("DIR")),
     known("read-only", Value::None),
     known("skip-chdir", Value::None),
+    known("plain", Value::None),
 ];
 
 /// The keys of what every place has.
@@ -209,6 +210,7 @@ impl<'a> Options<'a> {
                 "overlay" => chroot.overlay(Overlay::Keep(self.absolute(key, value.as_ref())?)),
                 "read-only" => chroot.read_only(true),
                 "skip-chdir" => chroot.skip_chdir(true),
+                "plain" => return Err(self.bad(key, "it is for roots beyond another hop")),
                 _ => chroot,
             };
         }

@@ -1,10 +1,11 @@
 //! A place whose commands are something unless they say otherwise.
 
 use std::ffi::OsString;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use thither_place::archive::{self, Archive};
-use thither_place::{Command, Place, Process, Result};
+use thither_place::{Command, Endpoint, Place, Process, Result, connect};
 
 /// What the commands of a place are unless they say otherwise.
 #[derive(Debug, Default)]
@@ -61,6 +62,14 @@ struct With {
 impl Place for With {
     fn spawn(&self, command: &Command) -> Result<Process> {
         self.place.spawn(&self.preset.applied_to(command))
+    }
+
+    fn connect(&self, to: &Endpoint) -> Result<OwnedFd> {
+        match self.preset.user {
+            // Who may connect to a socket depends on the user.
+            Some(_) => connect::by_command(self, to),
+            None => self.place.connect(to),
+        }
     }
 
     fn get(&self, path: &Path) -> Result<Archive> {

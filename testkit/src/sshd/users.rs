@@ -85,7 +85,7 @@ fn needs_root() -> Result<(), String> {
 }
 
 /// The programs below give up when somebody else changes the files at the same time.
-fn lock() -> File {
+pub(super) fn lock() -> File {
     let path = PathBuf::from("/run/thither-test-users.lock");
     let file = File::options().create(true).append(true).open(path).expect("a lock in /run");
     flock(&file, FlockOperation::LockExclusive).expect("a lock");

@@ -21,10 +21,13 @@ _thither_places() {
             ;;
     esac
     _thither "$@"
-    # One place is enough. What follows a flag may be its value.
+    # One place is enough. What follows a long flag may be its value.
     read -ra words <<<"${line%"$word"}"
     for ((i = 2; i < ${#words[@]}; i++)); do
-        [[ ${words[i]} == -* ]] || ((i > 2)) && [[ ${words[i-1]} == -* ]] || place=${words[i]}
+        case ${words[i-1]},${words[i]} in
+            --*,*|*,-*) ;;
+            *) place=${words[i]} ;;
+        esac
     done
     case $verb,$word in
         shell,-*|run,-*|python,-*|attach,-*|cp,*|*:*) ;;
@@ -58,6 +61,11 @@ _thither_places() {
     compadd -a names
     compadd -S '' -- local: chroot: docker: image: ssh:
 }
+
+# What there is a list of.
+_thither_listed() {
+    compadd -S '' -- docker: ssh:
+}
 "#;
 
 const FISH: &str = r#"
@@ -70,6 +78,7 @@ function __thither_places
     end
 end
 complete -c thither -n "__fish_thither_using_subcommand shell run python attach" -f -a "(__thither_places)"
+complete -c thither -n "__fish_thither_using_subcommand list" -f -a "docker: ssh:"
 "#;
 
 /// The generated script with places.
@@ -80,9 +89,15 @@ pub(super) fn with_places(shell: Shell, script: &str) -> String {
             // The functions come before the generated end, which may run the completion at once.
             let script: Vec<String> = script
                 .lines()
-                .map(|line| match line.trim_start().starts_with("':place -- ") {
-                    true => line.replace(":_default'", ":_thither_places'"),
-                    false => line.to_owned(),
+                .map(|line| match line.trim_start() {
+                    arg if arg.starts_with("':place -- ") => {
+                        line.replace(":_default'", ":_thither_places'")
+                    }
+                    // Only there it is optional.
+                    arg if arg.starts_with("'::place -- ") => {
+                        line.replace(":_default'", ":_thither_listed'")
+                    }
+                    _ => line.to_owned(),
                 })
                 .collect();
             let script = script.join("\n");

@@ -105,14 +105,11 @@ impl Reader<'_> {
     }
 }
 
-/// What a regular file says, as far as it is not too long.
+/// What a file says, as far as it is not too long.
 fn content(path: &Path) -> Option<Vec<u8>> {
     // A fifo of this name is not waited for.
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits();
     let file = OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path).ok()?;
-    if !file.metadata().ok()?.is_file() {
-        return None;
-    }
     let mut bytes = Vec::new();
     file.take(LONGEST).read_to_end(&mut bytes).ok()?;
     Some(bytes)

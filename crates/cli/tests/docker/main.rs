@@ -12,3 +12,5 @@ mod sweep;
 mod pull;
 mod list;
 mod settings;
+mod files;
+mod named;

@@ -1,5 +1,5 @@
 # Writes what is called $2 in the directory $1 to standard output, as a tar stream.
-unset CDPATH
+unset CDPATH TAR_OPTIONS
 command -v tar >/dev/null 2>&1 || exit 96
 [ -e "$1/$2" ] || [ -L "$1/$2" ] || exit 98
 # Of GNU's formats this is the one with fractions of seconds; others have one format.

@@ -143,7 +143,7 @@ mod tests {
     use crate::Archive;
     use crate::archive::Timestamp;
 
-    /// Entries from a list, the content of each file from one byte too few or too many.
+    /// Entries from a list; the content of each has three bytes.
     struct List(std::vec::IntoIter<Entry>, u64);
 
     impl Entries for List {
@@ -201,10 +201,7 @@ mod tests {
         let late = "comes before the root, or after a root that is no directory";
         check(vec![entry("a", Kind::File, 0)], &format!("bad archive: `a` {late}"));
         let file = || entry("", Kind::File, 3);
-        check(
-            vec![file(), entry("a", Kind::File, 0)],
-            &format!(" 755 3, bad archive: `a` {late}"),
-        );
+        check(vec![file(), entry("a", Kind::File, 0)], &format!(" 755 3, bad archive: `a` {late}"));
         check(vec![root(), root()], &format!(" 755 0, bad archive: `` {late}"));
         let huge = entry("", Kind::File, u64::MAX);
         check(vec![huge], "bad archive: `` has a size that is too great");

@@ -19,6 +19,7 @@ pub const NAME_FUNCTIONS: &str = include_str!("name.sh");
 const MARKER: &str = "complete";
 /// The name of the root on its way.
 const ROOT: &str = "root";
+
 /// [`Place::get`] by a command over there.
 ///
 /// # Errors

@@ -10,6 +10,7 @@ use thither_term::{Interest, poll};
 
 use super::Tar;
 use super::failed::cut_short;
+use crate::error::printable;
 use crate::process::Event;
 use crate::{Error, Exit, Process};
 
@@ -249,7 +250,7 @@ impl<'a> Talk<'a> {
             exit => exit,
         };
         if let Some(cause) = cause(&String::from_utf8_lossy(&self.said)) {
-            return Err(io::Error::other(cause.to_owned()));
+            return Err(io::Error::other(printable(cause)));
         }
         if let Some(silence) = self.silence {
             (silence.ask)()?;

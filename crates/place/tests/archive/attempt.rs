@@ -1,5 +1,6 @@
 //! Archives to commands over there: what each tar makes of the stream, and places that have another way.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -29,8 +30,11 @@ impl Place for Before {
     }
 }
 
+/// A tar's name, and this machine with it.
+type Tar = (&'static str, Box<dyn Place>);
+
 /// GNU's tar, and busybox's if there is one.
-fn tars() -> std::result::Result<[(&'static str, Box<dyn Place>); 2], String> {
+fn tars() -> std::result::Result<[Tar; 2], String> {
     let busybox = testkit::find_program("busybox")?;
     let tar = format!("exec {} tar \"$@\"", busybox.display());
     Ok([("GNU", Box::new(ByCommand)), ("busybox", Box::new(Before::programs(&[("tar", &tar)])))])
@@ -116,6 +120,20 @@ echo 'tar: Exiting with failure status due to previous errors' >&2; exit 2";
     assert_eq!(names(folder.path()), ["a/ 755", "a/f 644 \"\" x1"]);
 }
 
+#[test]
+fn what_is_said_over_there_is_escaped_and_bounded() {
+    let tar = "case $1 in -x) ;; *) exit ;; esac
+i=0; while [ $i -lt 2000 ]; do printf 'a\\033[31m' >&2; i=$((i + 1)); done; exit 1";
+    let folder = made("mkdir a");
+    let place = Before::programs(&[("tar", tar)]);
+    let from = Local.get(&folder.path().join("a")).unwrap();
+    let error = place.put(from, &folder.path().join("b")).unwrap_err();
+    let said = said(&error);
+    assert!(said.ends_with("a\\u{1b}[31m") && !said.contains('\x1b'), "{said}");
+    // The last 8192 bytes, escaped.
+    assert!(said.len() < 20_000, "{}", said.len());
+}
+
 fn never() -> io::Result<()> {
     Ok(())
 }
@@ -183,6 +201,24 @@ impl Place for Strange {
     }
 }
 
+/// With a variable that GNU's tar takes options from.
+struct Optional;
+
+impl Place for Optional {
+    fn spawn(&self, command: &Command) -> Result<Process> {
+        Local.spawn(&command.clone().env("TAR_OPTIONS", "--exclude=x"))
+    }
+}
+
+#[test]
+fn options_of_others_do_not_count() {
+    check(&Optional, "new", "done");
+    let folder = made("mkdir a; touch a/x");
+    let path = |name: &str| folder.path().join(name);
+    Local.put(Optional.get(&path("a")).unwrap(), &path("b")).unwrap();
+    assert_eq!(names(&path("b")), ["x 644 \"\" x1"]);
+}
+
 #[test]
 fn what_is_no_shell() {
     check(&Strange("/no/such/shell"), "new", "impossible");
@@ -212,24 +248,26 @@ fn whoever_stands_still_is_asked_after() {
         go.display()
     );
     let place = Before::programs(&[("tar", &wait)]);
-    let asked = AtomicUsize::new(0);
-    let still_there = || match asked.fetch_add(1, Ordering::Relaxed) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let still_there = move || match count.fetch_add(1, Ordering::Relaxed) {
         0 => Ok(()),
         _ => {
             fs::write(&go, "")?;
             Err(io::Error::other("it is gone"))
         }
     };
-    let attempt = Attempt {
-        whole_seconds: false,
-        silence: Duration::from_millis(1),
-        still_there: &still_there,
-    };
     let from = Local.get(&folder.path().join("a")).unwrap();
     let to = folder.path().join("b");
-    let error = try_put_by_command(&place, from, &to, attempt).unwrap_err();
+    let destination = to.clone();
+    let result = testkit::within_deadline("an end", move || {
+        let (silence, still_there) = (Duration::from_millis(1), &still_there);
+        let attempt = Attempt { silence, still_there, ..PATIENT };
+        try_put_by_command(&place, from, &destination, attempt).map(drop)
+    });
+    let error = result.unwrap_err();
     assert!(said(&error).ends_with(": it is gone"), "{}", said(&error));
-    assert_eq!(asked.into_inner(), 2);
+    assert_eq!(asked.load(Ordering::Relaxed), 2);
     assert_eq!(names(&to), [""; 0]);
 }
 
@@ -248,7 +286,11 @@ fn whoever_watches_ends_it_before_it_begins() {
     };
     let from = Local.get(&folder.path().join("a")).unwrap().watched(watcher);
     let to = folder.path().join("b");
-    let error = try_put_by_command(&place, from, &to, PATIENT).unwrap_err();
+    let destination = to.clone();
+    let result = testkit::within_deadline("an end", move || {
+        try_put_by_command(&place, from, &destination, PATIENT).map(drop)
+    });
+    let error = result.unwrap_err();
     assert!(said(&error).ends_with(": enough"), "{}", said(&error));
     assert_eq!(names(&to), [""; 0]);
 }

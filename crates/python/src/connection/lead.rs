@@ -215,7 +215,7 @@ impl Connection {
             }
             match state.dropped.is_empty() {
                 true => drop_at = None,
-                false => drop_at = drop_at.or_else(|| Some(now + self.gc?)),
+                false => drop_at = drop_at.or_else(|| now.checked_add(self.gc?)),
             }
             match self.unsent.load(Ordering::SeqCst) {
                 false => send_at = None,

@@ -291,7 +291,7 @@ fn a_client_that_goes_leaves_nothing() {
         let before = count();
         let idle = host.unix().unwrap();
         // Its second thread has nothing to do, and sleeps.
-        let sleeps = "any(f.f_code.co_name == 'watch' and f.f_locals['self'].is_parked \
+        let sleeps = "any(f.f_code.co_name == 'keep_watch' and f.f_locals['self'].is_parked \
                       for f in sys._current_frames().values())";
         wait_until(DEADLINE, "a thread sleeps", || watcher.eval(sleeps, ()).unwrap());
         idle.close().unwrap();

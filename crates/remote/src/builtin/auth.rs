@@ -95,15 +95,17 @@ impl Attempt<'_> {
         match &credentials.password {
             Some(password) if self.password(password).await? => return Ok(true),
             Some(_) => {}
-            None if self.tried.is_empty() && self.allowed.is_none() => {
-                // There is nothing to show. Some let everybody in; the others say what they want.
-                let answer = self.handle.authenticate_none(self.user).await?;
-                if self.got_in(answer) {
-                    return Ok(true);
-                }
+            None => {}
+        }
+        if self.allowed.is_none() {
+            // There was nothing to show. Some let everybody in; the others say what they want.
+            let answer = self.handle.authenticate_none(self.user).await?;
+            if self.got_in(answer) {
+                return Ok(true);
+            }
+            if self.tried.is_empty() {
                 self.tried.push("no key and no password to show".into());
             }
-            None => {}
         }
         if let Some(allowed) = self.allowed.as_ref().filter(|allowed| !allowed.is_empty()) {
             let names: Vec<&str> = allowed.iter().map(<&str>::from).collect();

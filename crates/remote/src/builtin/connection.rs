@@ -1,7 +1,7 @@
 //! One connection to a server.
 
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ use std::{fmt, io};
 use russh::client::{Config, Handle, Msg, connect_stream};
 use russh::keys::Algorithm;
 use russh::{Channel, ChannelMsg, Preferred, Pty, SshId, compression};
-use rustix::net::{AddressFamily, sockopt};
+use rustix::net::{AddressFamily, Shutdown, shutdown, sockopt};
 use thither_place::WindowSize;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream, lookup_host};
@@ -204,9 +204,16 @@ async fn connect(
     stream: Option<OwnedFd>,
     last_words: LastWords,
 ) -> Result<Handle<Client>, Fault> {
-    let stream: Box<dyn Stream> = match stream {
-        Some(fd) => joined(fd)?,
-        None => Box::new(tcp(&target.host, target.port).await?),
+    let (stream, hang_up): (Box<dyn Stream>, HangUp) = match stream {
+        Some(fd) => {
+            let hang_up = HangUp::of(&fd)?;
+            (joined(fd)?, hang_up)
+        }
+        None => {
+            let stream = tcp(&target.host, target.port).await?;
+            let hang_up = HangUp::of(&stream)?;
+            (Box::new(stream), hang_up)
+        }
     };
     let known = KnownHosts::read(&target.known_hosts, &target.host, target.port);
     let config = config(target, &known);
@@ -218,12 +225,36 @@ async fn connect(
         remember_in: target.known_hosts.first().cloned(),
         last_words: last_words.clone(),
     };
-    connect_stream(Arc::new(config), stream, handler).await.map_err(|fault| {
+    let connected = connect_stream(Arc::new(config), stream, handler).await.map_err(|fault| {
         match last_words.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take() {
             Some(said) if fault.is_loss() => Fault::Ended(said),
-            _ => fault,
+            _ => fault.before_the_keys(),
         }
-    })
+    })?;
+    hang_up.no_more();
+    Ok(connected)
+}
+
+/// Ends a stream when it is dropped. What russh starts for a connection goes on without whoever wanted it, until the
+/// keys are exchanged, which a server may never do.
+struct HangUp(Option<OwnedFd>);
+
+impl HangUp {
+    fn of(stream: impl AsFd) -> io::Result<HangUp> {
+        Ok(HangUp(Some(stream.as_fd().try_clone_to_owned()?)))
+    }
+
+    fn no_more(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for HangUp {
+    fn drop(&mut self) {
+        if let Some(stream) = &self.0 {
+            let _ = shutdown(stream, Shutdown::Both);
+        }
+    }
 }
 
 fn config(target: &Target, known: &KnownHosts) -> Config {

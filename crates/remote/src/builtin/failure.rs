@@ -77,6 +77,22 @@ impl From<russh::Error> for Fault {
 }
 
 impl Fault {
+    /// What it means until the keys are exchanged: that messages are none.
+    pub(super) fn before_the_keys(self) -> Fault {
+        use russh::Error as Ssh;
+        match self {
+            Fault::Protocol(
+                Ssh::Inconsistent
+                | Ssh::KexInit
+                | Ssh::IndexOutOfBounds
+                | Ssh::SshEncoding(_)
+                | Ssh::Utf8(_)
+                | Ssh::StrictKeyExchangeViolation { .. },
+            ) => Fault::NotSsh,
+            other => other,
+        }
+    }
+
     /// Whether the connection is gone, so that another one may serve.
     pub(super) fn is_loss(&self) -> bool {
         matches!(self, Fault::Lost | Fault::Ended(_))

@@ -17,8 +17,14 @@ use thither_term::{Interest, poll};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
 
 use super::bridge::Bell;
+use super::connection::Connection;
+use super::guard::{Guard, Guarding};
+use super::pool::Lease;
+use super::signals;
 
 /// What is held of the output of a process that nobody reads, in bytes; then the connection waits.
 const HOLD: usize = 1024 * 1024;
@@ -27,6 +33,8 @@ const HOLD: usize = 1024 * 1024;
 const MAKE_ROOM: usize = 40;
 /// What is held at most.
 const HOLD_AT_MOST: usize = 8 * HOLD;
+/// What has ended by then needs no guard, and most have.
+const GUARD_AFTER: Duration = Duration::from_millis(20);
 /// What is read of an input at once, in bytes: as much as fits into a packet of ssh, RFC 4253 section 6.1.
 const CHUNK: usize = 32 * 1024;
 
@@ -49,9 +57,10 @@ pub(super) struct Ends {
 #[derive(Debug)]
 pub(super) enum Tell {
     Resize(WindowSize),
-    Signal(Sig),
-    /// Nobody holds it any more; its process group is told by this signal.
-    LetGo(Option<Sig>),
+    /// By its Linux number.
+    Signal(i32),
+    /// Nobody holds it any more. Whether it is to end.
+    LetGo(bool),
 }
 
 /// How it ended.
@@ -60,6 +69,8 @@ pub(super) enum End {
     Exit(Exit),
     /// By a signal that has no number here.
     Signal(String),
+    /// Nobody read its output 0 or 1, and it could not be told: nobody knows.
+    Unread(usize),
     Lost,
 }
 
@@ -96,31 +107,49 @@ impl Drop for LostOnDrop {
     }
 }
 
-/// Moves everything until the channel and its streams have ended. `lease` is held as long.
-pub(super) async fn carry<L: Send>(
+/// What is known of a process besides its streams.
+#[derive(Default)]
+pub(super) struct About {
+    /// What goes into its input first.
+    pub(super) preface: Vec<u8>,
+    /// Who guards it.
+    pub(super) guard: Option<Guard>,
+    /// Whether it needs no guard against a loss: its terminal ends it.
+    pub(super) has_terminal: bool,
+}
+
+/// Moves everything until the channel and its streams have ended. The lease is held as long.
+pub(super) async fn carry(
     channel: Channel<Msg>,
-    preface: Vec<u8>,
+    about: About,
     ends: Ends,
     tell: mpsc::UnboundedReceiver<Tell>,
     shared: Arc<Shared>,
-    lease: L,
+    lease: Lease,
 ) {
     let lost = LostOnDrop(Arc::clone(&shared));
     let (reading, writing) = channel.split();
     let writing = Arc::new(writing);
     let pressed = Arc::new(Notify::new());
     let Ends { input, output, errors, socket, typed } = ends;
-    let into = Into { preface, source: input, socket, pressed: typed.then(|| Arc::clone(&pressed)) };
+    let pressing = typed.then(|| Arc::clone(&pressed));
+    let into = Into { preface: about.preface, source: input, socket, pressed: pressing };
     let (left, leaving) = mpsc::channel(1);
     let feeding = tokio::spawn(feed(into, Arc::clone(&writing), left));
+    let (orders, ordered) = mpsc::unbounded_channel();
+    let giving = tokio::spawn(give(ordered, writing));
     let carrier = Carrier {
         reading,
-        writing,
+        orders,
+        giving,
         outputs: [Sink::new(output), Sink::new(errors)],
         room: 0,
         exit: None,
-        closed: false,
-        told_to_pipe: false,
+        connection: lease.shared(),
+        guard: about.guard,
+        guarding: None,
+        has_terminal: about.has_terminal,
+        unread: None,
     };
     let end = carrier.run(tell, leaving, pressed).await;
     feeding.abort();
@@ -173,6 +202,30 @@ async fn feed(into: Into, writing: Arc<ChannelWriteHalf<Msg>>, left: mpsc::Sende
     }
     // While the sender lives, `leaving` waits.
     std::future::pending::<()>().await;
+}
+
+/// What is sent to the server besides data.
+enum Order {
+    Resize(WindowSize),
+    Signal(Sig),
+    Close,
+}
+
+/// Sends orders, in a task of its own: to get one out, a connection that is stuck has to be read.
+async fn give(mut orders: mpsc::UnboundedReceiver<Order>, writing: Arc<ChannelWriteHalf<Msg>>) {
+    while let Some(order) = orders.recv().await {
+        let given = match order {
+            Order::Resize(size) => {
+                writing.window_change(u32::from(size.cols), u32::from(size.rows), 0, 0).await
+            }
+            Order::Signal(signal) => writing.signal(signal).await,
+            Order::Close => writing.close().await,
+        };
+        // A connection that is gone says so by the end of what is read.
+        if let Err(error) = given {
+            tracing::debug!(%error, "channel");
+        }
+    }
 }
 
 /// One way out.
@@ -231,14 +284,18 @@ impl Sink {
 /// The way out of a process, and what it is told.
 struct Carrier {
     reading: ChannelReadHalf,
-    writing: Arc<ChannelWriteHalf<Msg>>,
+    orders: mpsc::UnboundedSender<Order>,
+    giving: JoinHandle<()>,
     outputs: [Sink; 2],
     /// How many messages are read beyond [`HOLD`].
     room: usize,
     exit: Option<End>,
-    /// Whether the server has closed the channel, in order.
-    closed: bool,
-    told_to_pipe: bool,
+    connection: Arc<Connection>,
+    guard: Option<Guard>,
+    guarding: Option<Guarding>,
+    has_terminal: bool,
+    /// The first output that nobody reads any more.
+    unread: Option<usize>,
 }
 
 impl Carrier {
@@ -250,40 +307,48 @@ impl Carrier {
         pressed: Arc<Notify>,
     ) -> Option<End> {
         let mut over = false;
+        let guards = self.guard.is_some() && !self.has_terminal;
+        let unguarded = sleep(GUARD_AFTER);
+        tokio::pin!(unguarded);
         loop {
             let [output, errors] = &mut self.outputs;
             if over && !output.is_waiting() && !errors.is_waiting() {
-                return Some(match (self.exit, self.closed) {
-                    (Some(end), _) => end,
-                    (None, _) => End::Lost,
-                });
+                if let Some(guarding) = self.guarding.take() {
+                    guarding.done().await;
+                }
+                return Some(self.exit.unwrap_or(End::Lost));
             }
             let held = output.held + errors.held;
-            let may_read = !over && (held < HOLD || self.room > 0);
+            let opening = self.guarding.as_ref().is_some_and(Guarding::is_opening);
+            let has_room = self.room > 0 || (opening && held < HOLD_AT_MOST);
+            let may_read = !over && (held < HOLD || has_room);
             tokio::select! {
                 message = self.reading.wait(), if may_read => {
                     if held >= HOLD {
-                        self.room -= 1;
+                        self.room = self.room.saturating_sub(1);
                     }
                     over = self.received(message);
                 }
-                read = output.go_on(), if output.is_waiting() => self.wrote(read).await,
-                read = errors.go_on(), if errors.is_waiting() => self.wrote(read).await,
-                told = tell.recv() => match told {
-                    Some(Tell::Resize(size)) => {
-                        self.make_room();
-                        let (cols, rows) = (u32::from(size.cols), u32::from(size.rows));
-                        self.send(async |writing| writing.window_change(cols, rows, 0, 0).await).await;
-                    }
-                    Some(Tell::Signal(signal)) => {
-                        self.make_room();
-                        self.send(async |writing| writing.signal(signal).await).await;
-                    }
-                    Some(Tell::LetGo(signal)) => return self.let_go(signal).await,
-                    None => return self.let_go(None).await,
+                read = output.go_on(), if output.is_waiting() => if !read {
+                    self.unread(0);
                 },
-                Some(()) = leaving.recv() => return self.let_go(Some(Sig::HUP)).await,
+                read = errors.go_on(), if errors.is_waiting() => if !read {
+                    self.unread(1);
+                },
+                told = tell.recv() => match told {
+                    Some(Tell::Resize(size)) => self.order(Order::Resize(size)),
+                    Some(Tell::Signal(signal)) => self.signal(signal),
+                    Some(Tell::LetGo(ends)) => return self.let_go(ends).await,
+                    None => return self.let_go(true).await,
+                },
+                Some(()) = leaving.recv() => return self.let_go(true).await,
                 () = pressed.notified() => self.make_room(),
+                () = &mut unguarded, if guards && self.guarding.is_none() && !over => self.watch_over(),
+            }
+            // It cannot be told by a signal: it will notice that nobody is there.
+            if let Some(which) = self.unread.filter(|_| self.guard.is_none() && self.exit.is_none()) {
+                self.let_go(false).await;
+                return Some(End::Unread(which));
             }
         }
     }
@@ -295,13 +360,37 @@ impl Carrier {
         }
     }
 
-    /// A connection that is gone says so by the end of what is read.
-    async fn send(
-        &self,
-        what: impl AsyncFnOnce(&ChannelWriteHalf<Msg>) -> Result<(), russh::Error>,
-    ) {
-        if let Err(error) = what(&self.writing).await {
-            tracing::debug!(%error, "channel");
+    fn order(&mut self, order: Order) {
+        self.make_room();
+        let _ = self.orders.send(order);
+    }
+
+    fn watch_over(&mut self) {
+        if let Some(guard) = self.guard.as_ref().filter(|_| self.guarding.is_none()) {
+            let connection = Arc::clone(&self.connection);
+            self.guarding = Some(Guarding::start(connection, guard.line.clone()));
+        }
+    }
+
+    fn signal(&mut self, signal: i32) {
+        let always = self.guard.as_ref().is_some_and(|guard| guard.always);
+        match signals::passed_on(signal).filter(|_| !always) {
+            Some(name) => self.order(Order::Signal(name)),
+            None => {
+                self.watch_over();
+                if let (Some(guarding), Some(name)) = (&self.guarding, signals::name(signal)) {
+                    guarding.signal(name);
+                }
+                self.make_room();
+            }
+        }
+    }
+
+    /// A process whose output nobody reads gets the signal that a local one would get that writes it.
+    fn unread(&mut self, which: usize) {
+        if self.unread.is_none() {
+            self.unread = Some(which);
+            self.signal(libc::SIGPIPE);
         }
     }
 
@@ -318,11 +407,10 @@ impl Carrier {
                 self.exit.get_or_insert(End::Exit(Exit::Code(code)));
             }
             Some(ChannelMsg::ExitSignal { signal_name, .. }) => {
-                self.exit.get_or_insert(super::signals::end(&signal_name));
+                self.exit.get_or_insert(signals::end(&signal_name));
             }
             Some(ChannelMsg::Eof) => (output.ending, errors.ending) = (true, true),
             Some(ChannelMsg::Close) | None => {
-                self.closed = message.is_some();
                 (output.ending, errors.ending) = (true, true);
                 return true;
             }
@@ -331,27 +419,20 @@ impl Carrier {
         false
     }
 
-    /// A process whose output nobody reads gets the signal that a local one would get that writes it.
-    async fn wrote(&mut self, read: bool) {
-        if !read && !self.told_to_pipe {
-            self.told_to_pipe = true;
-            self.make_room();
-            self.send(async |writing| writing.signal(Sig::PIPE).await).await;
-        }
-    }
-
-    async fn let_go(self, signal: Option<Sig>) -> Option<End> {
-        let Carrier { reading, writing, exit, .. } = self;
+    async fn let_go(self, ends: bool) -> Option<End> {
+        let Carrier { reading, orders, giving, exit, guarding, .. } = self;
         // A connection that waits for us to read goes on.
         drop(reading);
-        let told = async {
-            if let Some(signal) = signal.filter(|_| exit.is_none()) {
-                writing.signal(signal).await?;
-            }
-            writing.close().await
-        };
-        if let Err(error) = told.await {
-            tracing::debug!(%error, "let go");
+        if ends && exit.is_none() {
+            let _ = orders.send(Order::Signal(Sig::HUP));
+        }
+        let _ = orders.send(Order::Close);
+        drop(orders);
+        let _ = giving.await;
+        match guarding {
+            Some(guarding) if ends && exit.is_none() => guarding.end().await,
+            Some(guarding) => guarding.done().await,
+            None => {}
         }
         None
     }

@@ -1,12 +1,14 @@
 //! Signals by their names, RFC 4254 section 6.10.
 
+use std::mem::discriminant;
+
 use russh::Sig;
 use thither_place::Exit;
 
 use super::session::End;
 
-/// What can be sent: what the RFC names, and so what sshd passes on.
-const SENT: &[(i32, Sig)] = &[
+/// What the RFC names, and russh too.
+const NAMED: &[(i32, Sig)] = &[
     (libc::SIGABRT, Sig::ABRT),
     (libc::SIGALRM, Sig::ALRM),
     (libc::SIGFPE, Sig::FPE),
@@ -34,14 +36,43 @@ const OTHERS: &[(i32, &str)] = &[
     (libc::SIGVTALRM, "VTALRM"),
     (libc::SIGXCPU, "XCPU"),
     (libc::SIGXFSZ, "XFSZ"),
+    (libc::SIGCONT, "CONT"),
+    (libc::SIGSTOP, "STOP"),
+    (libc::SIGTSTP, "TSTP"),
+    (libc::SIGTTIN, "TTIN"),
+    (libc::SIGTTOU, "TTOU"),
+    (libc::SIGURG, "URG"),
+    (libc::SIGCHLD, "CHLD"),
+    (libc::SIGWINCH, "WINCH"),
 ];
 
-/// The name of a signal that can be sent.
-pub(super) fn name(signal: i32) -> Option<Sig> {
-    if signal == libc::SIGUSR2 {
-        return Some(Sig::Custom("USR2".into()));
+/// What sshd passes on (OpenSSH's session.c); the rest it ignores.
+const PASSED_ON: &[i32] = &[
+    libc::SIGHUP,
+    libc::SIGINT,
+    libc::SIGKILL,
+    libc::SIGQUIT,
+    libc::SIGTERM,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+];
+
+/// The name of a signal that a server passes on.
+pub(super) fn passed_on(signal: i32) -> Option<Sig> {
+    match signal {
+        libc::SIGUSR2 => Some(Sig::Custom("USR2".into())),
+        _ => NAMED
+            .iter()
+            .find(|(number, _)| *number == signal && PASSED_ON.contains(number))
+            .map(|(_, name)| name.clone()),
     }
-    SENT.iter().find(|(number, _)| *number == signal).map(|(_, name)| name.clone())
+}
+
+/// The name of a signal for kill(1).
+pub(super) fn name(signal: i32) -> Option<String> {
+    let named = NAMED.iter().find(|(number, _)| *number == signal).map(|(_, name)| format!("{name:?}"));
+    let other = || OTHERS.iter().find(|(number, _)| *number == signal).map(|(_, name)| (*name).to_owned());
+    named.or_else(other)
 }
 
 /// The end by a signal of this name.
@@ -49,9 +80,9 @@ pub(super) fn end(name: &Sig) -> End {
     let number = match name {
         Sig::Custom(text) => {
             let short = text.split('@').next().unwrap_or_default();
-            OTHERS.iter().find(|(_, other)| *other == short).map(|(number, _)| *number)
+            (1..32).find(|&signal| self::name(signal).is_some_and(|name| name == short))
         }
-        name => SENT.iter().find(|(_, other)| other == name).map(|(number, _)| *number),
+        name => NAMED.iter().find(|(_, other)| discriminant(other) == discriminant(name)).map(|(number, _)| *number),
     };
     match (number, name) {
         (Some(number), _) => End::Exit(Exit::Signal(number)),
@@ -67,10 +98,14 @@ mod tests {
     #[test]
     fn there_and_back() {
         for signal in 1..32 {
-            if let Some(name) = name(signal) {
+            let name = name(signal).unwrap();
+            assert_eq!(end(&Sig::Custom(name)), End::Exit(Exit::Signal(signal)));
+            if let Some(name) = passed_on(signal) {
                 assert_eq!(end(&name), End::Exit(Exit::Signal(signal)));
             }
         }
+        assert_eq!((name(0), name(64)), (None, None));
+        assert!(passed_on(libc::SIGPIPE).is_none());
     }
 
     #[test]
@@ -79,6 +114,5 @@ mod tests {
         check("SYS@openssh.com", End::Exit(Exit::Signal(libc::SIGSYS)));
         check("BUS", End::Exit(Exit::Signal(libc::SIGBUS)));
         check("MOON@example.com", End::Signal("MOON@example.com".into()));
-        assert_eq!(name(libc::SIGSTOP), None);
     }
 }

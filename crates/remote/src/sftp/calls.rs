@@ -97,7 +97,7 @@ impl Calls {
             }
             let packet = self.wire.next()?;
             let found = read_reply(&packet);
-            let found = found.map_err(|_| "sent a packet that is too short");
+            let found = found.map_err(|_| "sent a malformed packet");
             let result = found.and_then(|found| found.ok_or("sent a packet of an unknown kind"));
             let result = result.and_then(|(id, reply)| {
                 let (of, step) = self.pending.remove(&id).ok_or("answered what was not asked")?;
@@ -132,8 +132,8 @@ impl Calls {
         }
     }
 
-    /// Many requests that do not depend on each other, and their answers in the same order. Whatever was on its way before
-    /// is forgotten.
+    /// Many requests that do not depend on each other, and their answers in the same order: how they went, or attributes.
+    /// Whatever was on its way before is forgotten.
     pub(super) fn batch(
         &mut self,
         requests: impl IntoIterator<Item = Request>,
@@ -156,7 +156,7 @@ impl Calls {
             if let (at, Step::Batch, reply) = self.patiently(idle)?
                 && let Some(slot @ None) = replies.get_mut(at as usize)
             {
-                *slot = Some(reply);
+                *slot = Some(small(reply));
                 left -= 1;
             }
         }
@@ -170,9 +170,16 @@ impl Calls {
         Ok(())
     }
 
-    /// One request, and its answer.
+    /// One request, and its answer. Whatever was on its way before is forgotten.
     pub(super) fn ask(&mut self, request: Request, idle: Idle<'_>) -> io::Result<Reply> {
-        self.batch([request], idle)?.pop().ok_or_else(|| broken("gave no answer"))
+        self.call(0, Step::Batch, &request);
+        let asked = self.next;
+        loop {
+            let (_, _, reply) = self.patiently(idle)?;
+            if !self.pending.contains_key(&asked) {
+                return Ok(reply);
+            }
+        }
     }
 
     /// What a path is; `None` if it is nothing.
@@ -190,6 +197,14 @@ impl Calls {
             true => Request::PosixRename(from, to),
             false => Request::Rename(from, to),
         }
+    }
+}
+
+/// An answer of which many are kept: what is long is none that was hoped for.
+fn small(reply: Reply) -> Reply {
+    match reply {
+        Reply::Status { .. } | Reply::Attributes(_) => reply,
+        _ => Reply::Handle(Vec::new()),
     }
 }
 

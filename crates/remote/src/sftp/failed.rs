@@ -45,6 +45,14 @@ pub(super) fn failed(
     io::Error::new(source.kind(), Failed { action, name, source })
 }
 
+/// The same, unless the error says so itself.
+pub(super) fn described(action: &'static str, name: &Path, error: io::Error) -> io::Error {
+    match error.get_ref() {
+        Some(inner) if inner.is::<Failed>() => error,
+        _ => failed(action, name, error),
+    }
+}
+
 /// An entry of an archive that no good program has written.
 pub(super) fn bad_entry(path: &Path, what: &str) -> io::Error {
     let text = format!("bad archive: {} {what}", quoted(path));

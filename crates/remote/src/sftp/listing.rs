@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use thither_place::error::quoted;
 
 use super::calls::{Calls, Step};
-use super::failed::{broken, refused, unexpected};
+use super::failed::{broken, unexpected};
 use super::packet::{Attributes, Reply, Request, code};
 use super::{below, os};
 
@@ -104,7 +104,6 @@ impl Listings {
                 Ok(Vec::new())
             }
             Reply::Names(_) if is_part => Err(broken("lists nothing, again and again")),
-            Reply::Status { code, message } => Err(refused(code, &message)),
             other => Err(unexpected(other)),
         };
         let path = listing.path.clone();

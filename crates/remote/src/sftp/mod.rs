@@ -26,7 +26,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use thither_place::error::quoted;
@@ -100,7 +100,7 @@ impl Session {
         if version != VERSION {
             return Err(broken(format_args!("speaks version {version}, not {VERSION}")));
         }
-        let has = |name: &str| extensions.iter().any(|it| it == name.as_bytes());
+        let has = |name: &[u8]| extensions.iter().any(|it| it == name);
         self.features = Features {
             posix_rename: has(extension::POSIX_RENAME),
             hardlink: has(extension::HARDLINK),
@@ -181,6 +181,14 @@ fn described(mode: u32) -> &'static str {
         0o020_000 => "a character device",
         0o060_000 => "a block device",
         _ => "of an unknown kind",
+    }
+}
+
+/// A path below a root of this name, as it is called in errors.
+fn shown(name: &Path, path: &Path) -> PathBuf {
+    match path.as_os_str().is_empty() {
+        true => name.to_owned(),
+        false => name.join(path),
     }
 }
 

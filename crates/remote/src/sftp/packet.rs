@@ -4,6 +4,10 @@
 pub(super) const VERSION: u32 = 3;
 /// The longest packet that is taken, in bytes; OpenSSH sends and takes no longer one.
 pub(super) const MAX_PACKET: usize = 256 * 1024;
+/// The longest handle, in bytes (the draft, 6.2).
+const MAX_HANDLE: usize = 256;
+/// How much is kept of what a server says of a failure, in bytes.
+const MAX_MESSAGE: usize = 1024;
 /// The length of a packet, which stands before it and does not count itself.
 pub(super) const LENGTH: usize = 4;
 
@@ -13,7 +17,6 @@ pub(super) mod code {
     pub(in crate::sftp) const EOF: u32 = 1;
     pub(in crate::sftp) const NO_SUCH_FILE: u32 = 2;
     pub(in crate::sftp) const PERMISSION_DENIED: u32 = 3;
-    pub(in crate::sftp) const FAILURE: u32 = 4;
     pub(in crate::sftp) const OP_UNSUPPORTED: u32 = 8;
 }
 
@@ -57,11 +60,11 @@ const AS_NEW: u32 = 2 | 8 | 0x20;
 
 /// The names of extensions.
 pub(super) mod extension {
-    pub(in crate::sftp) const POSIX_RENAME: &str = "posix-rename@openssh.com";
-    pub(in crate::sftp) const HARDLINK: &str = "hardlink@openssh.com";
-    pub(in crate::sftp) const LSETSTAT: &str = "lsetstat@openssh.com";
-    pub(in crate::sftp) const LIMITS: &str = "limits@openssh.com";
-    pub(in crate::sftp) const STATVFS: &str = "statvfs@openssh.com";
+    pub(in crate::sftp) const POSIX_RENAME: &[u8] = b"posix-rename@openssh.com";
+    pub(in crate::sftp) const HARDLINK: &[u8] = b"hardlink@openssh.com";
+    pub(in crate::sftp) const LSETSTAT: &[u8] = b"lsetstat@openssh.com";
+    pub(in crate::sftp) const LIMITS: &[u8] = b"limits@openssh.com";
+    pub(in crate::sftp) const STATVFS: &[u8] = b"statvfs@openssh.com";
 }
 
 /// What is asked of a server. Paths and handles are bytes.
@@ -184,93 +187,102 @@ pub(super) fn write_init(to: &mut Vec<u8>) {
 impl Request {
     /// Appends it as a packet.
     pub(super) fn write(&self, id: u32, to: &mut Vec<u8>) {
-        let mut put = |kind, body: &dyn Fn(&mut Writer<'_>)| {
-            packet(to, kind, |writer| body(writer.u32(id)));
+        // First strings, then the rest.
+        let mut put = |kind, strings: &[&[u8]], rest: &dyn Fn(&mut Writer<'_>)| {
+            packet(to, kind, |writer| {
+                writer.u32(id);
+                for string in strings {
+                    writer.string(string);
+                }
+                rest(writer);
+            });
         };
-        let nothing = Attributes::default();
-        let with = |mode| Attributes { permissions: Some(mode), ..nothing };
+        let mut all = |kind, strings: &[&[u8]]| put(kind, strings, &|_| {});
         match self {
-            Request::Open(path) => put(OPEN, &|to| {
-                to.string(path).u32(FOR_READING).attributes(nothing);
-            }),
-            Request::Create(path, mode) => put(OPEN, &|to| {
-                to.string(path).u32(AS_NEW).attributes(with(*mode));
-            }),
-            Request::Read { handle, offset, length } => put(READ, &|to| {
-                to.string(handle).u64(*offset).u32(*length);
-            }),
-            Request::Write { handle, offset, data } => put(WRITE, &|to| {
-                to.string(handle).u64(*offset).string(data);
-            }),
-            Request::Close(handle) => put(CLOSE, &|to| drop(to.string(handle))),
-            Request::Stat(path) => put(STAT, &|to| drop(to.string(path))),
-            Request::LStat(path) => put(LSTAT, &|to| drop(to.string(path))),
-            Request::OpenDir(path) => put(OPENDIR, &|to| drop(to.string(path))),
-            Request::ReadDir(handle) => put(READDIR, &|to| drop(to.string(handle))),
-            Request::Remove(path) => put(REMOVE, &|to| drop(to.string(path))),
-            Request::RmDir(path) => put(RMDIR, &|to| drop(to.string(path))),
-            Request::ReadLink(path) => put(READLINK, &|to| drop(to.string(path))),
-            Request::MkDir(path, mode) => put(MKDIR, &|to| {
-                to.string(path).attributes(with(*mode));
-            }),
-            Request::SetStat(path, attributes) => put(SETSTAT, &|to| {
-                to.string(path).attributes(*attributes);
-            }),
-            Request::FSetStat(handle, attributes) => put(FSETSTAT, &|to| {
-                to.string(handle).attributes(*attributes);
-            }),
-            Request::Rename(from, new) => put(RENAME, &|to| drop(to.string(from).string(new))),
+            Request::Close(handle) => all(CLOSE, &[handle]),
+            Request::Stat(path) => all(STAT, &[path]),
+            Request::LStat(path) => all(LSTAT, &[path]),
+            Request::OpenDir(path) => all(OPENDIR, &[path]),
+            Request::ReadDir(handle) => all(READDIR, &[handle]),
+            Request::Remove(path) => all(REMOVE, &[path]),
+            Request::RmDir(path) => all(RMDIR, &[path]),
+            Request::ReadLink(path) => all(READLINK, &[path]),
+            Request::Rename(from, to) => all(RENAME, &[from, to]),
             // The draft has them the other way round; OpenSSH does not, and others do as it does.
-            Request::Symlink(text, path) => put(SYMLINK, &|to| drop(to.string(text).string(path))),
-            Request::PosixRename(from, new) => put(EXTENDED, &|to| {
-                to.string(extension::POSIX_RENAME).string(from).string(new);
+            Request::Symlink(text, path) => all(SYMLINK, &[text, path]),
+            Request::PosixRename(from, to) => all(EXTENDED, &[extension::POSIX_RENAME, from, to]),
+            Request::HardLink(from, to) => all(EXTENDED, &[extension::HARDLINK, from, to]),
+            Request::StatVfs(path) => all(EXTENDED, &[extension::STATVFS, path]),
+            Request::Limits => all(EXTENDED, &[extension::LIMITS]),
+            Request::Open(path) => put(OPEN, &[path], &|to| {
+                to.u32(FOR_READING).attributes(Attributes::default());
             }),
-            Request::HardLink(from, new) => put(EXTENDED, &|to| {
-                to.string(extension::HARDLINK).string(from).string(new);
+            Request::Create(path, mode) => put(OPEN, &[path], &|to| {
+                to.u32(AS_NEW).attributes(Attributes::of_mode(*mode));
             }),
-            Request::LSetStat(path, attributes) => put(EXTENDED, &|to| {
-                to.string(extension::LSETSTAT).string(path).attributes(*attributes);
+            Request::MkDir(path, mode) => put(MKDIR, &[path], &|to| {
+                to.attributes(Attributes::of_mode(*mode));
             }),
-            Request::StatVfs(path) => put(EXTENDED, &|to| {
-                to.string(extension::STATVFS).string(path);
+            Request::Read { handle, offset, length } => put(READ, &[handle], &|to| {
+                to.u64(*offset).u32(*length);
             }),
-            Request::Limits => put(EXTENDED, &|to| drop(to.string(extension::LIMITS))),
+            Request::Write { handle, offset, data } => put(WRITE, &[handle], &|to| {
+                to.u64(*offset).string(data);
+            }),
+            Request::SetStat(path, attributes) => put(SETSTAT, &[path], &|to| {
+                to.attributes(*attributes);
+            }),
+            Request::FSetStat(handle, attributes) => put(FSETSTAT, &[handle], &|to| {
+                to.attributes(*attributes);
+            }),
+            Request::LSetStat(path, attributes) => {
+                put(EXTENDED, &[extension::LSETSTAT, path], &|to| {
+                    to.attributes(*attributes);
+                });
+            }
         }
+    }
+}
+
+impl Attributes {
+    /// A mode, and nothing else.
+    pub(super) fn of_mode(mode: u32) -> Attributes {
+        Attributes { permissions: Some(mode), ..Attributes::default() }
     }
 }
 
 /// A packet being read, without its length.
 pub(super) struct Reader<'a>(pub(super) &'a [u8]);
 
-/// A packet that ends before what it announces.
+/// A packet that ends before what it announces, or holds too much.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct TooShort;
+pub(super) struct Malformed;
 
 impl<'a> Reader<'a> {
-    fn take(&mut self, length: usize) -> Result<&'a [u8], TooShort> {
-        let (taken, rest) = self.0.split_at_checked(length).ok_or(TooShort)?;
+    fn take(&mut self, length: usize) -> Result<&'a [u8], Malformed> {
+        let (taken, rest) = self.0.split_at_checked(length).ok_or(Malformed)?;
         self.0 = rest;
         Ok(taken)
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], TooShort> {
-        self.take(N)?.try_into().map_err(|_| TooShort)
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+        self.take(N)?.try_into().map_err(|_| Malformed)
     }
 
-    fn u32(&mut self) -> Result<u32, TooShort> {
+    fn u32(&mut self) -> Result<u32, Malformed> {
         self.array().map(u32::from_be_bytes)
     }
 
-    pub(super) fn u64(&mut self) -> Result<u64, TooShort> {
+    pub(super) fn u64(&mut self) -> Result<u64, Malformed> {
         self.array().map(u64::from_be_bytes)
     }
 
-    fn string(&mut self) -> Result<&'a [u8], TooShort> {
+    fn string(&mut self) -> Result<&'a [u8], Malformed> {
         let length = self.u32()?;
-        self.take(usize::try_from(length).map_err(|_| TooShort)?)
+        self.take(usize::try_from(length).map_err(|_| Malformed)?)
     }
 
-    fn attributes(&mut self) -> Result<Attributes, TooShort> {
+    fn attributes(&mut self) -> Result<Attributes, Malformed> {
         let flags = self.u32()?;
         let has = |flag| flags & flag != 0;
         let size = if has(SIZE) { Some(self.u64()?) } else { None };
@@ -288,7 +300,7 @@ impl<'a> Reader<'a> {
         Ok(Attributes { size, permissions, modified })
     }
 
-    fn names(&mut self) -> Result<Vec<(Vec<u8>, Attributes)>, TooShort> {
+    fn names(&mut self) -> Result<Vec<(Vec<u8>, Attributes)>, Malformed> {
         let mut names = Vec::new();
         for _ in 0..self.u32()? {
             let name = self.string()?.to_vec();
@@ -315,7 +327,7 @@ pub(super) fn read_version(packet: &[u8]) -> Option<(u32, Vec<Vec<u8>>)> {
 }
 
 /// The id of the request that a packet answers, and the answer; `None` for a kind of packet that no server sends.
-pub(super) fn read_reply(packet: &[u8]) -> Result<Option<(u32, Reply)>, TooShort> {
+pub(super) fn read_reply(packet: &[u8]) -> Result<Option<(u32, Reply)>, Malformed> {
     let mut reader = Reader(packet);
     let [kind] = reader.array()?;
     let id = reader.u32()?;
@@ -324,9 +336,13 @@ pub(super) fn read_reply(packet: &[u8]) -> Result<Option<(u32, Reply)>, TooShort
             let code = reader.u32()?;
             // Servers of older versions say no more.
             let message = reader.string().unwrap_or_default();
+            let message = &message[..message.len().min(MAX_MESSAGE)];
             Reply::Status { code, message: String::from_utf8_lossy(message).into_owned() }
         }
-        HANDLE => Reply::Handle(reader.string()?.to_vec()),
+        HANDLE => match reader.string()? {
+            handle if handle.len() > MAX_HANDLE => return Err(Malformed),
+            handle => Reply::Handle(handle.to_vec()),
+        },
         DATA => Reply::Data(reader.string()?.to_vec()),
         NAME => Reply::Names(reader.names()?),
         ATTRS => Reply::Attributes(reader.attributes()?),

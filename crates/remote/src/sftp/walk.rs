@@ -8,10 +8,10 @@ use thither_place::archive::{Entries, Entry, Found, Kind, Timestamp, named};
 
 use super::calls::{Calls, Step};
 use super::download::Download;
-use super::failed::{broken, failed, is_missing, refused, unexpected};
+use super::failed::{broken, failed, is_missing, unexpected};
 use super::listing::Listings;
 use super::packet::{Attributes, Reply, Request, code};
-use super::{DIRECTORY, KEPT_MODE, KIND, LINK, REGULAR, Session, below, described, os};
+use super::{DIRECTORY, KEPT_MODE, KIND, LINK, REGULAR, Session, below, described, os, shown};
 
 /// How many entries are prepared before it is their turn.
 const NODES: usize = 256;
@@ -150,7 +150,7 @@ impl Walk {
             let state = State::Ready(gone(&path));
             self.nodes.push_back(Node { number, path, attributes, state });
         } else if self.failure.is_none() {
-            self.failure = Some(failed("read", self.name.join(path), error));
+            self.failure = Some(failed("read", shown(&self.name, &path), error));
         }
     }
 
@@ -177,7 +177,7 @@ impl Walk {
             State::Failed(error) if is_missing(&error) && !node.path.as_os_str().is_empty() => {
                 Ok(Some(gone(&node.path)))
             }
-            State::Failed(error) => Err(failed("read", self.name.join(node.path), error)),
+            State::Failed(error) => Err(failed("read", shown(&self.name, &node.path), error)),
             State::Asked | State::File(_) => Err(broken("is not there yet")),
         }
     }
@@ -209,7 +209,7 @@ impl Entries for Walk {
             let (Some(node), Some(server)) = (&mut self.current, &mut self.server) else {
                 return Ok(0);
             };
-            let failed = |path: &Path, error| failed("read", self.name.join(path), error);
+            let failed = |path: &Path, error| failed("read", shown(&self.name, path), error);
             match &mut node.state {
                 State::File(download) => {
                     let read = server.counted(download, |download| download.read(buf));
@@ -239,11 +239,7 @@ impl Entries for Walk {
 
 impl Server {
     /// Does something with a download, and counts the pieces.
-    fn counted<T>(
-        &mut self,
-        download: &mut Download,
-        work: impl FnOnce(&mut Download) -> T,
-    ) -> T {
+    fn counted<T>(&mut self, download: &mut Download, work: impl FnOnce(&mut Download) -> T) -> T {
         let before = download.held();
         let result = work(download);
         self.pieces = (self.pieces + download.held()).saturating_sub(before);
@@ -373,7 +369,6 @@ impl Node {
                 server.late(step);
                 Ok(())
             }
-            (_, _, Reply::Status { code, message }) => Err(refused(code, &message)),
             (_, _, other) => Err(unexpected(other)),
         };
         if let Err(error) = taken {

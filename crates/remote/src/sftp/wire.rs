@@ -31,7 +31,8 @@ pub(super) struct Wire {
     chunk: Vec<u8>,
     got: Vec<u8>,
     used: usize,
-    since: Instant,
+    /// For how long nothing has come, while it was waited for.
+    silence: Duration,
     pub(super) limit: Option<Duration>,
     pub(super) on_loss: Option<OnLoss>,
     /// Whether nothing more can be expected of it.
@@ -52,7 +53,7 @@ impl Wire {
             chunk: vec![0; CHUNK],
             got: Vec::new(),
             used: 0,
-            since: Instant::now(),
+            silence: Duration::ZERO,
             limit: None,
             on_loss: None,
             lost: false,
@@ -61,9 +62,9 @@ impl Wire {
 
     /// Where packets are appended that are to be sent.
     pub(super) fn out(&mut self) -> &mut Vec<u8> {
-        if self.sent == self.out.len() {
-            self.out.clear();
-            self.sent = 0;
+        // There may always be something left: what was sent goes once it is the larger part.
+        if self.sent >= self.out.len() / 2 {
+            self.out.drain(..std::mem::take(&mut self.sent));
         }
         &mut self.out
     }
@@ -89,6 +90,7 @@ impl Wire {
             }
             let left = self.sent < self.out.len();
             let write = if left { Interest::Write(self.to.as_fd()) } else { Interest::Nothing };
+            let start = Instant::now();
             let ready = poll(&[write, Interest::Read(self.from.as_fd())], Some(TICK))?;
             let mut moved = false;
             if ready[0].now {
@@ -98,11 +100,15 @@ impl Wire {
                 moved |= self.receive()?;
             }
             if moved {
-                self.since = Instant::now();
-            } else if self.limit.is_some_and(|limit| self.since.elapsed() >= limit) {
+                self.silence = Duration::ZERO;
+                continue;
+            }
+            self.silence += start.elapsed();
+            if self.limit.is_some_and(|limit| self.silence >= limit) {
                 let text = "the sftp server does not answer";
                 return Err(io::Error::new(io::ErrorKind::TimedOut, text));
-            } else if !ready[0].now && !ready[1].now {
+            }
+            if !ready[0].now && !ready[1].now {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
         }
@@ -110,7 +116,7 @@ impl Wire {
 
     /// Counts silence from now on: nothing was asked before.
     pub(super) fn asked(&mut self) {
-        self.since = Instant::now();
+        self.silence = Duration::ZERO;
     }
 
     fn whole(&mut self) -> io::Result<Option<Vec<u8>>> {

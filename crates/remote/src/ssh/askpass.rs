@@ -19,14 +19,14 @@ use super::program::Effective;
 use super::settings::Secret;
 
 /// The variable that says where to ask.
-const SOCKET: &str = "THITHER_ASKPASS";
+pub(super) const SOCKET: &str = "THITHER_ASKPASS";
 /// The longest question, in bytes.
 const LONGEST: usize = 4096;
 /// How long either side waits for the other.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// This program, once it has said that it answers.
-static ANSWERS: OnceLock<PathBuf> = OnceLock::new();
+pub(super) static ANSWERS: OnceLock<PathBuf> = OnceLock::new();
 
 /// Lets this program hand passwords to `ssh`. To be called first in `main`, with its arguments; if it gives an exit code, the
 /// program was started by `ssh` to ask for a password, and has to end with it.

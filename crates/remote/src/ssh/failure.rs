@@ -27,6 +27,7 @@ const KNOWN: &[(&str, &str)] = &[
     ("Network is unreachable", "check the network"),
     ("Bad configuration option", "correct the line in ssh_config"),
     ("UNPROTECTED PRIVATE KEY FILE", "take away the others' permissions with `chmod go= FILE`"),
+    ("UNKNOWN port", "check the host's name and port as they are over there, and that an ssh server listens"),
     ("banner exchange", "check that an ssh server listens on that port"),
     ("no matching", "the host speaks none of the algorithms that are allowed: see `ssh -Q` and the host's settings"),
 ];
@@ -39,7 +40,10 @@ pub(super) fn failed(place: &str, stderr: &[u8]) -> Error {
         text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('@')).collect();
     let changed = text.contains("REMOTE HOST IDENTIFICATION HAS CHANGED");
     let unknown = lines.iter().find(|line| line.contains("host key is known for"));
+    // So it calls a proxy: the stream from another hop.
+    let through_hop = lines.last().is_some_and(|last| last.contains("UNKNOWN port"));
     let said = match (changed, unknown, lines.last()) {
+        _ if through_hop => "the stream there from the hop before has ended at once".to_owned(),
         (true, ..) => "the key of the host has changed: somebody may be listening in".to_owned(),
         (_, Some(unknown), _) => (*unknown).to_owned(),
         (_, _, Some(last)) => (*last).to_owned(),
@@ -83,5 +87,10 @@ mod tests {
             "autoadd",
         );
         check("", "ssh ended without a word", "");
+        check(
+            "Connection closed by UNKNOWN port 65535\n",
+            "the stream there from the hop before has ended at once",
+            "as they are over there",
+        );
     }
 }

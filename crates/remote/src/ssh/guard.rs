@@ -14,10 +14,9 @@ use super::line::Shell;
 use super::mux::{Mux, Session};
 use super::words::push_word;
 
-/// The token comes by its input, so that the script does not find itself. A process of the group that is another user's can be
-/// reached by sudo alone.
+/// What follows the token, as `$t`, and the user, as `$u`. A process of the group that is another user's can be reached by sudo
+/// alone.
 const SCRIPT: &str = "\
-read -r t;\
 l(){ if [ -r /proc/self/cmdline ];then grep -lsF -e \"$t\" /proc/[0-9]*/cmdline|while IFS=/ read -r a b p c;do echo \"$p\";done;\
 else ps -A -o pid= -o args=|while read -r p c;do case $c in *\"$t\"*)echo \"$p\";;esac;done;fi;};\
 k(){ for p in $(l);do kill -s \"$1\" -- \"-$p\"&&[ -n \"$u\" ]&&sudo -n -u \"$u\" kill -s \"$1\" -- \"-$p\";done 2>/dev/null;};\
@@ -47,10 +46,7 @@ pub(super) struct Guard {
 impl Guard {
     /// Starts it, without waiting for it.
     pub(super) fn start(mut mux: Mux, shell: Shell, token: &str, user: Option<&str>) -> io::Result<Guard> {
-        let mut script = b"u=".to_vec();
-        push_word(&mut script, sudo_user(user));
-        script.push(b';');
-        script.extend_from_slice(SCRIPT.as_bytes());
+        let script = script(token, user);
         let line = match shell {
             Shell::Posix => script,
             Shell::Unknown => {
@@ -63,10 +59,7 @@ impl Guard {
         let null = File::options().read(true).write(true).open("/dev/null")?;
         let session = Session { term: None, line: &line, subsystem: false, agent: false };
         mux.open(&session, [read.as_fd(), null.as_fd(), null.as_fd()])?;
-        let mut guard = Guard { _mux: mux, input: File::from(std::os::fd::OwnedFd::from(write)) };
-        // What is read while it starts is at most a pipe's content: it cannot block.
-        writeln!(guard.input, "{token}")?;
-        Ok(guard)
+        Ok(Guard { _mux: mux, input: File::from(std::os::fd::OwnedFd::from(write)) })
     }
 
     /// Sends a signal by its name.
@@ -81,6 +74,17 @@ impl Guard {
     }
 }
 
+/// The token is in two halves, so that the script does not find itself. It does not come by the input, which a master that has lost
+/// us ends without passing on what we wrote: without a token the script would find everybody.
+fn script(token: &str, user: Option<&str>) -> Vec<u8> {
+    let (one, two) = token.split_at(token.len() / 2);
+    let mut script = format!("t={one};t=${{t}}{two};u=").into_bytes();
+    push_word(&mut script, sudo_user(user));
+    script.push(b';');
+    script.extend_from_slice(SCRIPT.as_bytes());
+    script
+}
+
 /// As sudo(8) takes it, without a group.
 fn sudo_user(user: Option<&str>) -> String {
     let name = user.unwrap_or_default().split(':').next().unwrap_or_default();
@@ -93,6 +97,13 @@ fn sudo_user(user: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_script_does_not_find_itself() {
+        let script = String::from_utf8(script("thither0123abcd", Some("7"))).unwrap();
+        assert!(script.starts_with("t=thither;t=${t}0123abcd;u='#7';"), "{script}");
+        assert!(!script.contains("thither0123abcd"));
+    }
 
     #[test]
     fn names() {

@@ -12,6 +12,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
+use thither_place::command::LOGIN_SHELL;
 use thither_place::{Command, Error, Program, Result, Streams};
 
 use super::request::Request;
@@ -34,10 +35,6 @@ const VARIABLES: &str = "IFS= read -r thither_env;eval \"$thither_env\";unset th
 /// The same on a terminal, which is raw and silent until then.
 const VARIABLES_OF_TERMINAL: &str =
     "IFS= read -r thither_env;stty sane;eval \"$thither_env\";unset thither_env;";
-/// The login shell of whom `id` names.
-const LOGIN_SHELL: &str = "s=$(getent passwd \"$(id -u)\" 2>/dev/null);s=${s##*:};\
-    [ -x \"$s\" ]||s=$SHELL;[ -x \"$s\" ]||s=$(command -v bash)||s=sh;exec \"$s\" -l \"$@\"";
-
 /// The request for a command. `token` is of letters and digits.
 ///
 /// # Errors

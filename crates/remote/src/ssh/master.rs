@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -18,12 +18,14 @@ use thither_place::state::lock::{self, Kind};
 use thither_place::{Error, Result};
 use thither_term::{Interest, poll};
 
-use super::askpass::Askpass;
+use super::askpass::{self, Askpass};
 use super::failure::{self, failed};
 use super::line::Shell;
 use super::mux::{Mux, News, Session};
 use super::program::{self, Effective};
+use super::proxy::PROXY;
 use super::settings::Settings;
+use super::sweep;
 
 /// How long a master stays that nobody uses.
 pub const PERSIST: Duration = Duration::from_secs(600);
@@ -80,13 +82,16 @@ impl Master {
         cancel: Option<&Arc<OwnedFd>>,
     ) -> Result<Option<Mux>> {
         let here = |source: io::Error| here(place, source);
-        let lock_file = self.beside("lock");
-        let lock = File::options().write(true).create(true).truncate(false).mode(0o600).open(lock_file);
-        let lock = lock.map_err(here)?;
-        while !lock::try_lock(&lock, Kind::Exclusive).map_err(here)? {
+        let lock_path = self.beside("lock");
+        let mut lock = sweep::lock_file(&lock_path).map_err(here)?;
+        while !lock::try_lock(&lock, Kind::Exclusive).map_err(here)? || !sweep::is_still(&lock, &lock_path) {
             if wait(&[Interest::Nothing], cancel, Some(LOOK)).map_err(here)?.is_none() {
                 return Err(Error::Cancelled { place: place.into() });
             }
+            lock = sweep::lock_file(&lock_path).map_err(here)?;
+        }
+        if let Some(folder) = self.path.parent() {
+            sweep::sweep(folder);
         }
         if let Some(mux) = self.running().map_err(here)? {
             return Ok(Some(mux));
@@ -124,6 +129,8 @@ impl Master {
             Askpass::start(password, effective)
         });
         let askpass = askpass.transpose().map_err(|source| here(place, source))?;
+        // Those that are not for this one: we may be helping another `ssh` ourselves.
+        command.env_remove(askpass::SOCKET).env_remove(PROXY);
         if let Some(askpass) = &askpass {
             command.envs(askpass.variables());
         }
@@ -303,7 +310,7 @@ fn key(settings: &Settings) -> String {
     hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn state_folder() -> io::Result<StateFolder> {
+pub(super) fn state_folder() -> io::Result<StateFolder> {
     loop {
         if let Some(folder) = StateFolder::open()? {
             return Ok(folder);

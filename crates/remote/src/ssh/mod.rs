@@ -28,9 +28,13 @@ mod failure;
 mod streams;
 mod session;
 mod guard;
+mod sweep;
+mod proxy;
+mod forward;
 mod place;
 
 pub use askpass::answer_for_ssh;
 pub use master::PERSIST;
 pub use place::Ssh;
+pub use proxy::{PROXY, proxy_command, relay};
 pub use settings::{HostKeys, KEEP_ALIVE, Native, Secret, Settings};

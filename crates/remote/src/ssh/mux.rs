@@ -8,10 +8,15 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
+use rustix::net::{
+    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags,
+    SocketType, connect, sendmsg, socket_with, sockopt,
+};
 use rustix::process::Pid;
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg, sockopt};
+use thither_place::Endpoint;
 
 /// The version of the protocol: it has been this one since OpenSSH 5.4.
 const VERSION: u32 = 4;
@@ -28,7 +33,6 @@ const NEW_SESSION: u32 = 0x1000_0002;
 const ALIVE_CHECK: u32 = 0x1000_0004;
 const OPEN_FORWARD: u32 = 0x1000_0006;
 const CLOSE_FORWARD: u32 = 0x1000_0007;
-const NEW_STDIO_FORWARD: u32 = 0x1000_0008;
 const OK: u32 = 0x8000_0001;
 const DENIED: u32 = 0x8000_0002;
 const FAILURE: u32 = 0x8000_0003;
@@ -87,7 +91,7 @@ impl Mux {
     /// # Errors
     /// Those of connect(2); `Unsupported` for another version or another user's process; `InvalidData` for what is no master.
     pub(crate) fn connect(path: &Path) -> io::Result<Mux> {
-        let socket = UnixStream::connect(path)?;
+        let socket = dial(path)?;
         let peer = sockopt::socket_peercred(&socket)?;
         if peer.uid != rustix::process::geteuid() && !peer.uid.is_root() {
             return Err(io::Error::new(io::ErrorKind::Unsupported, "it is another user's"));
@@ -134,29 +138,18 @@ impl Mux {
         fds.into_iter().try_for_each(|fd| self.pass(fd))
     }
 
-    /// Asks for a TCP stream from over there. [`News::Opened`] or [`News::Refused`] follows; the stream lives as long
-    /// as this connection.
-    pub(crate) fn open_tcp(&mut self, host: &str, port: u16, fd: BorrowedFd<'_>) -> io::Result<()> {
-        let message = Message::new(NEW_STDIO_FORWARD)
-            .number(REQUEST)
-            .text(b"")
-            .text(host.as_bytes())
-            .number(u32::from(port));
-        self.send(&message)?;
-        self.pass(fd)?;
-        self.pass(fd)
-    }
-
-    /// Makes the master listen on the Unix socket `here`, for the one over there, or no more.
-    pub(crate) fn forward_unix(&mut self, here: &Path, there: &Path, on: bool) -> io::Result<()> {
-        use std::os::unix::ffi::OsStrExt;
+    /// Makes the master listen on the Unix socket `here` for what is over there, or no more. [`News::Done`] or
+    /// [`News::Refused`] follows.
+    pub(crate) fn forward(&mut self, here: &Path, to: &Endpoint, on: bool) -> io::Result<()> {
         let message = Message::new(if on { OPEN_FORWARD } else { CLOSE_FORWARD })
             .number(REQUEST)
             .number(LOCAL)
             .text(here.as_os_str().as_bytes())
-            .number(UNIX)
-            .text(there.as_os_str().as_bytes())
             .number(UNIX);
+        let message = match to {
+            Endpoint::Tcp { host, port } => message.text(host.as_bytes()).number(u32::from(*port)),
+            Endpoint::Unix(path) => message.text(path.as_os_str().as_bytes()).number(UNIX),
+        };
         self.send(&message)
     }
 
@@ -238,6 +231,16 @@ impl From<Mux> for OwnedFd {
     fn from(mux: Mux) -> OwnedFd {
         mux.socket.into()
     }
+}
+
+/// A connection, without waiting: a master that is stopped accepts none for ever.
+pub(super) fn dial(path: &Path) -> io::Result<UnixStream> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    connect(&socket, &SocketAddrUnix::new(path)?)?;
+    let socket = UnixStream::from(socket);
+    socket.set_nonblocking(false)?;
+    Ok(socket)
 }
 
 fn news(message: &[u8]) -> io::Result<News> {

@@ -1,11 +1,14 @@
 //! The place.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use thither_place::{Command, Error, Local, Place, Process, Result};
+use thither_place::{Command, Endpoint, Error, Local, Place, Process, Result};
 
+use super::forward;
 use super::line::{self, Shell};
 use super::master::{Master, here};
 use super::mux::Mux;
@@ -110,7 +113,7 @@ impl Ssh {
         for number in 0..MASTERS {
             let master = Master::new(&self.settings, number).map_err(|source| here(&place, source))?;
             let Some(master) = master else { break };
-            let Some(mux) = self.connection(&master, &place, command)? else { break };
+            let Some(mux) = self.connection(&master, &place, command.cancel.as_ref())? else { break };
             let about = master.about();
             let request = line::request(command, about.shell, &token, &place)?;
             let host = Host { place: &place, master: &master, about };
@@ -122,11 +125,21 @@ impl Ssh {
         self.spawn_by_program(command, &place, &token)
     }
 
+    /// A stream over the master; `None` where there is none that we understand.
+    fn connect_native(&self, to: &Endpoint) -> Result<Option<OwnedFd>> {
+        let place = self.address();
+        let master = Master::new(&self.settings, 0).map_err(|source| here(&place, source))?;
+        let Some(master) = master else { return Ok(None) };
+        let connected = self.connection(&master, &place, None)?;
+        let stream = connected.map(|mux| forward::stream(&master, mux, to));
+        stream.transpose().map_err(|source| here(&place, source))
+    }
+
     /// A connection to a master that runs from now on. `None` where there can be none that we understand.
-    fn connection(&self, master: &Master, place: &str, command: &Command) -> Result<Option<Mux>> {
+    fn connection(&self, master: &Master, place: &str, cancel: Option<&Arc<OwnedFd>>) -> Result<Option<Mux>> {
         match master.running() {
             Ok(Some(mux)) => Ok(Some(mux)),
-            Ok(None) => master.start(&self.settings, place, command.cancel.as_ref()),
+            Ok(None) => master.start(&self.settings, place, cancel),
             Err(error) if error.kind() == io::ErrorKind::Unsupported => {
                 tracing::debug!(%error, "ssh goes without a control master");
                 Ok(None)
@@ -170,5 +183,12 @@ fn token() -> io::Result<String> {
 impl Place for Ssh {
     fn spawn(&self, command: &Command) -> Result<Process> {
         self.spawn_native(command)
+    }
+
+    fn connect(&self, to: &Endpoint) -> Result<OwnedFd> {
+        match self.connect_native(to)? {
+            Some(stream) => Ok(stream),
+            None => thither_place::connect::by_command(self, to),
+        }
     }
 }

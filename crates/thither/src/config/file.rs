@@ -156,7 +156,7 @@ mod tests {
                 &instead(|path| fs::create_dir(path).unwrap()),
                 &instead(|path| symlink(path, path).unwrap()),
                 &instead(|path| symlink("nowhere", path).unwrap()),
-                &instead(|path| mkfifoat(CWD, path, Mode::RUSR).unwrap()),
+                &instead(|path| symlink("/dev/null", path).unwrap()),
             ],
             expect![[r#"
                 bad configuration `[DIR]/c.toml`: it is no regular file
@@ -168,6 +168,15 @@ mod tests {
                   hint: put a file there, or nothing
             "#]],
         );
+    }
+
+    #[test]
+    fn a_fifo_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fifo");
+        mkfifoat(CWD, &path, Mode::RUSR).unwrap();
+        let read = testkit::within_deadline("a fifo", move || text(&path));
+        assert!(read.is_err_and(|error| error.to_string().ends_with("it is no regular file")));
     }
 
     #[test]

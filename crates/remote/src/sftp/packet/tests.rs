@@ -32,7 +32,7 @@ fn requests() {
 
 /// What a packet is that answers request 7, or why it is none.
 #[track_caller]
-fn check(kind: u8, body: &[u8], expected: Result<Option<Reply>, TooShort>) {
+fn check(kind: u8, body: &[u8], expected: Result<Option<Reply>, Malformed>) {
     let packet = [&[kind, 0, 0, 0, 7], body].concat();
     let found = read_reply(&packet).map(|found| {
         found.map(|(id, reply)| {
@@ -49,20 +49,21 @@ fn replies() {
     check(STATUS, b"\0\0\0\x04\0\0\0\x02No\0\0\0\0", status(4, "No"));
     check(STATUS, b"\0\0\0\x04", status(4, ""));
     check(STATUS, b"\0\0\0\x04\xff\xff\xff\xffNo", status(4, ""));
-    check(STATUS, b"\0\0\0", Err(TooShort));
+    check(STATUS, b"\0\0\0", Err(Malformed));
     check(HANDLE, b"\0\0\0\x01h", Ok(Some(Reply::Handle(b"h".to_vec()))));
-    check(HANDLE, b"\0\0\0\x02h", Err(TooShort));
-    check(DATA, b"\xff\xff\xff\xff", Err(TooShort));
+    check(HANDLE, b"\0\0\0\x02h", Err(Malformed));
+    check(HANDLE, &[&[0, 0, 1, 1][..], &[0; 257]].concat(), Err(Malformed));
+    check(DATA, b"\xff\xff\xff\xff", Err(Malformed));
     check(NAME, b"\0\0\0\0", Ok(Some(Reply::Names(vec![]))));
-    check(NAME, b"\xff\xff\xff\xff", Err(TooShort));
+    check(NAME, b"\xff\xff\xff\xff", Err(Malformed));
     check(99, b"", Ok(None));
-    assert_eq!(read_reply(b""), Err(TooShort));
-    assert_eq!(read_reply(&[STATUS, 0]), Err(TooShort));
+    assert_eq!(read_reply(b""), Err(Malformed));
+    assert_eq!(read_reply(&[STATUS, 0]), Err(Malformed));
 }
 
 #[test]
 fn attributes() {
-    let check_attributes = |body: &[u8], expected: Result<Attributes, TooShort>| {
+    let check_attributes = |body: &[u8], expected: Result<Attributes, Malformed>| {
         check(ATTRS, body, expected.map(|it| Some(Reply::Attributes(it))));
     };
     check_attributes(b"\0\0\0\0", Ok(Attributes::default()));
@@ -70,9 +71,9 @@ fn attributes() {
     let known = Attributes { size: Some(5), permissions: Some(0o100644), modified: Some(9) };
     check_attributes(all, Ok(known));
     for length in 4..all.len() {
-        check_attributes(&all[..length], Err(TooShort));
+        check_attributes(&all[..length], Err(Malformed));
     }
-    check_attributes(b"\x80\0\0\0\xff\xff\xff\xff", Err(TooShort));
+    check_attributes(b"\x80\0\0\0\xff\xff\xff\xff", Err(Malformed));
     let names = b"\0\0\0\x01\0\0\0\x02a\xff\0\0\0\x04long\0\0\0\x01\0\0\0\0\0\0\0\x05";
     let size = Attributes { size: Some(5), ..Attributes::default() };
     check(NAME, names, Ok(Some(Reply::Names(vec![(b"a\xff".to_vec(), size)]))));

@@ -1,0 +1,94 @@
+//! What masters that are gone have left in the folder of our records.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use thither_place::state::lock::{self, Kind};
+
+use super::mux::dial;
+
+/// Opens the file that is locked by who starts a master, and makes it if it is missing.
+pub(super) fn lock_file(path: &Path) -> io::Result<File> {
+    File::options().write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+/// Whether the file that we have locked is still the one of this name: who sweeps removes it.
+pub(super) fn is_still(file: &File, path: &Path) -> bool {
+    let numbers = [fs::metadata(path), file.metadata()].map(|found| found.map(|file| file.ino()).ok());
+    numbers[0].is_some() && numbers[0] == numbers[1]
+}
+
+/// Removes what belongs to no master that runs, and to nobody who starts one. What cannot be looked at stays.
+pub(super) fn sweep(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let (name, path) = (entry.file_name(), entry.path());
+        let (name, lock) = (name.as_bytes(), path.extension().is_some_and(|end| end == "lock"));
+        if name.starts_with(b"ssh-") && lock {
+            let _ = sweep_master(&path);
+        } else if (name.starts_with(b"fwd-") || name.starts_with(b"ask-")) && is_dead(&path) {
+            // Whoever made it was killed in between: it is used for a moment.
+            let _ = fs::remove_file(&path);
+        }
+    }
+}
+
+fn sweep_master(lock_path: &Path) -> io::Result<()> {
+    let file = lock_file(lock_path)?;
+    let socket = lock_path.with_extension("");
+    if !lock::try_lock(&file, Kind::Exclusive)? || !is_still(&file, lock_path) || !is_dead(&socket) {
+        return Ok(());
+    }
+    for path in [&socket, &lock_path.with_extension("about")] {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    fs::remove_file(lock_path)
+}
+
+/// Whether nobody listens on this socket.
+fn is_dead(path: &Path) -> bool {
+    dial(path).is_err_and(|error| {
+        matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixListener;
+
+    #[test]
+    fn only_the_dead() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        // One that runs, one that was killed, one whose socket is gone, one that is being started.
+        let _runs = UnixListener::bind(at("ssh-a-0")).unwrap();
+        drop(UnixListener::bind(at("ssh-b-0")).unwrap());
+        drop(UnixListener::bind(at("fwd-1")).unwrap());
+        let _asks = UnixListener::bind(at("ask-1")).unwrap();
+        for name in ["ssh-a-0", "ssh-b-0", "ssh-c-0"] {
+            fs::write(at(&format!("{name}.about")), "").unwrap();
+            lock_file(&at(&format!("{name}.lock"))).unwrap();
+        }
+        let starting = lock_file(&at("ssh-d-0.lock")).unwrap();
+        assert!(lock::try_lock(&starting, Kind::Exclusive).unwrap());
+        fs::write(at("container-1"), "").unwrap();
+        sweep(folder.path());
+        let mut left: Vec<String> = fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        let expected =
+            ["ask-1", "container-1", "ssh-a-0", "ssh-a-0.about", "ssh-a-0.lock", "ssh-d-0.lock"];
+        assert_eq!(left, expected);
+        assert!(is_still(&starting, &at("ssh-d-0.lock")));
+        fs::remove_file(at("ssh-d-0.lock")).unwrap();
+        assert!(!is_still(&starting, &at("ssh-d-0.lock")));
+    }
+}

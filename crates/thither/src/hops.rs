@@ -1,0 +1,207 @@
+//! Hops that are made from where the one before leads.
+//!
+//! | hop | how |
+//! |---|---|
+//! | `docker:`, `image:` | the engine's socket over there, by [`Place::connect`], else `docker system dial-stdio` there |
+//! | `chroot:` | `thither` there, else a script over unshare(1), mount(8) and chroot(1) |
+//! | `ssh:` | `ssh` here, over a TCP stream from there: keys stay here |
+//! | `local:` | the place itself |
+
+mod chroot;
+mod engine;
+
+use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::{env, io};
+
+use thither_place::archive::Archive;
+use thither_place::{Command, Endpoint, Error, Place, Process, Result, Stream};
+use thither_remote::Ssh;
+use thither_remote::ssh;
+
+use crate::address::{Address, Hop, Target};
+use crate::connect::{ConnectError, connect_hop, shown};
+use crate::docker_options::{OF_DOCKER, OF_IMAGE};
+use crate::options::{OF_CHROOT, Options};
+use crate::ssh_options::OF_SSH;
+
+/// Where the hops so far lead.
+#[derive(Clone)]
+pub(crate) struct Outer {
+    place: Arc<dyn Place>,
+    /// Their address.
+    address: String,
+}
+
+impl Outer {
+    /// The place's own address, for messages.
+    fn beyond(&self, hop: &Hop) -> String {
+        format!("{}|{}", self.address, shown(hop))
+    }
+}
+
+/// The place of several hops.
+pub(crate) fn connect(hops: &[Hop]) -> std::result::Result<Box<dyn Place>, ConnectError> {
+    let mut outer: Option<Outer> = None;
+    let mut rest = hops;
+    while let Some((hop, beyond)) = rest.split_first() {
+        rest = beyond;
+        // This machine, from which the next one is made anyway.
+        if *hop.target() == Target::Local && hop.options().is_empty() && !beyond.is_empty() && outer.is_none() {
+            continue;
+        }
+        let place = match &outer {
+            None => connect_hop(hop)?,
+            Some(outer) => hop_from(outer, hop)?,
+        };
+        if beyond.is_empty() {
+            return Ok(place);
+        }
+        let so_far = Address::of_hops(hops[..hops.len() - beyond.len()].to_vec());
+        outer = Some(Outer { place: place.into(), address: so_far.to_string() });
+    }
+    // An address has a hop.
+    connect_hop(&hops[0])
+}
+
+/// The place of a hop from where others lead.
+fn hop_from(outer: &Outer, hop: &Hop) -> std::result::Result<Box<dyn Place>, ConnectError> {
+    let no_way = || ConnectError::NoWayFrom { from: outer.address.clone(), hop: shown(hop) };
+    match hop.target() {
+        Target::Local => Ok(Options::of(hop, &[])?.preset()?.on(Same(outer.place.clone()))),
+        Target::Chroot(root) => {
+            let options = Options::of(hop, OF_CHROOT)?;
+            // Its user and directory are those inside of the root.
+            Ok(options.preset()?.on(chroot::Beyond::new(outer, hop, root, options)?))
+        }
+        Target::Docker(name) => {
+            let options = Options::of(hop, OF_DOCKER)?;
+            let settings = engine::settings(options)?;
+            Ok(options.preset()?.on(options.container_of(engine::engine(outer, &settings), name)))
+        }
+        Target::Image(name) => {
+            let options = Options::of(hop, OF_IMAGE)?;
+            let settings = engine::settings(options)?;
+            let image = options.image_of(engine::engine(outer, &settings), settings.config, name)?;
+            Ok(options.preset()?.on(image))
+        }
+        Target::Ssh(login) => {
+            let options = Options::of(hop, OF_SSH)?;
+            let mut settings = options.ssh(login)?;
+            let proxy = ssh::proxy_command(&outer.address);
+            settings.proxy = Some(proxy.map_err(|error| ConnectError::NotMade {
+                place: shown(hop),
+                wrong: error.to_string(),
+            })?);
+            Ok(options.preset()?.on(Tunnelled { outer: outer.clone(), ssh: settings.into() }))
+        }
+        Target::Other(..) | Target::Daemon(_) | Target::Smb(_) => {
+            connect_hop(hop)?;
+            Err(no_way())
+        }
+        Target::Named(name) => Err(ConnectError::NamedBeyond { name: name.clone() }),
+    }
+}
+
+/// A place that others have, too.
+struct Same(Arc<dyn Place>);
+
+impl Place for Same {
+    fn spawn(&self, command: &Command) -> Result<Process> {
+        self.0.spawn(command)
+    }
+
+    fn connect(&self, to: &Endpoint) -> Result<OwnedFd> {
+        self.0.connect(to)
+    }
+
+    fn get(&self, path: &Path) -> Result<Archive> {
+        self.0.get(path)
+    }
+
+    fn put(&self, archive: Archive, path: &Path) -> Result<()> {
+        self.0.put(archive, path)
+    }
+}
+
+/// A host over ssh beyond another hop. `ssh` makes the stream there out of our sight, so if it fails the hop is asked why.
+struct Tunnelled {
+    outer: Outer,
+    ssh: Ssh,
+}
+
+impl Tunnelled {
+    fn because<T>(&self, result: Result<T>) -> Result<T> {
+        let Err(error @ Error::Enter { .. }) = result else { return result };
+        let nothing = Command::new("true").stdin(Stream::Null).stdout(Stream::Null);
+        match self.outer.place.status(&nothing.stderr(Stream::Null)) {
+            Ok(_) => Err(error),
+            Err(before) => Err(before),
+        }
+    }
+}
+
+impl Place for Tunnelled {
+    fn spawn(&self, command: &Command) -> Result<Process> {
+        self.because(self.ssh.spawn(command))
+    }
+
+    fn connect(&self, to: &Endpoint) -> Result<OwnedFd> {
+        self.because(self.ssh.connect(to))
+    }
+
+    fn get(&self, path: &Path) -> Result<Archive> {
+        self.because(self.ssh.get(path))
+    }
+
+    fn put(&self, archive: Archive, path: &Path) -> Result<()> {
+        self.because(self.ssh.put(archive, path))
+    }
+}
+
+/// Lets this program help the user's own `ssh`: it hands over passwords, and streams to hosts beyond other hops. To be called
+/// first in `main`; if it gives an exit code, the program was started by `ssh` for that, and has to end with it.
+///
+/// The `thither` tool does so. A program that uses the library needs it for addresses such as `docker:web|ssh:host`, and
+/// for passwords that the user's own `ssh` is to be given.
+#[must_use]
+pub fn answer_for_ssh() -> Option<ExitCode> {
+    if let Some(code) = ssh::answer_for_ssh() {
+        return Some(code);
+    }
+    let outer = env::var_os(ssh::PROXY)?;
+    let mut words = env::args_os().skip(1);
+    let code = match (words.next(), words.next()) {
+        (Some(host), Some(port)) => match relay(&outer, &host, &port) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                // The place is named by who asked `ssh`; it shows our last line.
+                let _ = io::Write::write_all(&mut io::stderr(), format!("{error}\n").as_bytes());
+                ExitCode::FAILURE
+            }
+        },
+        _ => ExitCode::FAILURE,
+    };
+    Some(code)
+}
+
+/// Joins our standard streams to a TCP stream from there.
+fn relay(outer: &OsStr, host: &OsStr, port: &OsStr) -> std::result::Result<(), String> {
+    let chain = |error: &dyn std::error::Error| {
+        let mut text = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            text = format!("{text}: {cause}");
+            source = cause.source();
+        }
+        text
+    };
+    let host = host.to_str().ok_or("the host is not UTF-8")?.to_owned();
+    let port = port.to_str().and_then(|port| port.parse().ok()).ok_or("the port is no number")?;
+    let place = crate::connect(outer).map_err(|error| chain(&error))?;
+    let stream = place.connect(&Endpoint::Tcp { host, port }).map_err(|error| chain(&error))?;
+    ssh::relay(stream).map_err(|error| chain(&error))
+}
