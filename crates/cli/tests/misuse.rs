@@ -144,8 +144,8 @@ fn addresses() {
             "run local:foo true",
             "run local:::/x true",
             "run docker:web true",
-            "run ssh:bastion|docker:web true",
-            "run local:|chroot:/ true",
+            "run smb:bastion|docker:web true",
+            "run local:|daemon:x true",
             "run lo\x1b[2Jcal: true",
         ],
         expect![[r#"
@@ -159,7 +159,7 @@ fn addresses() {
             exit 125
             $ thither run http://host/ true
             error: unknown scheme `http`
-            hint: places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`
+            hint: places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`
             exit 125
             $ thither run ./root true
             error: bad address: the name `./root` is neither `scheme:target` nor a word (at byte 0)
@@ -167,7 +167,7 @@ fn addresses() {
             exit 125
             $ thither run web true
             error: no place is named `web`
-            hint: places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`
+            hint: places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`
             exit 125
             $ thither run me@host true
             error: bad address: the name `me@host` is neither `scheme:target` nor a word (at byte 0)
@@ -204,17 +204,17 @@ fn addresses() {
             error: cannot enter `docker:web`: cannot reach the engine at `unix:///var/run/docker.sock`: no such file or directory
             hint: start it, or say where it is by DOCKER_HOST or DOCKER_CONTEXT
             exit 125
-            $ thither run ssh:bastion|docker:web true
-            error: this build has no way to `ssh:bastion` yet
-            hint: places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`
+            $ thither run smb:bastion|docker:web true
+            error: this build has no way to `smb:bastion` yet
+            hint: places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`
             exit 125
-            $ thither run local:|chroot:/ true
-            error: this build has no way from `local:` to `chroot:/` yet
-            hint: go there in one hop
+            $ thither run local:|daemon:x true
+            error: this build has no way to `daemon:x` yet
+            hint: places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`
             exit 125
             $ thither run lo\x1b[2Jcal: true
             error: bad address: the scheme `lo\u{1b}[2Jcal` is no lower-case word (at byte 0)
-            hint: places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`
+            hint: places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`
             exit 125
         "#]],
     );
@@ -266,7 +266,7 @@ fn bytes_that_are_no_text() {
             exit 125
             $ thither run \xff: true
             error: bad address: the scheme `\xff` is no lower-case word (at byte 0)
-            hint: places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`
+            hint: places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`
             exit 125
             $ thither run --user=\xff local: true
             error: bad `--user`: `\xff` is not UTF-8

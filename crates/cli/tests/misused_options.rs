@@ -39,7 +39,7 @@ fn options_and_flags() {
         expect![[r#"
             $ thither run chroot:/?frob true
             error: `chroot:/` has no option `frob`
-            hint: known options: `bind`, `rbind`, `ro-bind`, `tmpfs`, `no-mounts`, `hostname`, `net`, `subids`, `overlay`, `read-only`, `skip-chdir`, `user`, `dir`, `env`, `clear-env`
+            hint: known options: `bind`, `rbind`, `ro-bind`, `tmpfs`, `no-mounts`, `hostname`, `net`, `subids`, `overlay`, `read-only`, `skip-chdir`, `plain`, `user`, `dir`, `env`, `clear-env`
             exit 125
             $ thither run chroot:/?overly true
             error: `chroot:/` has no option `overly`

@@ -355,3 +355,25 @@ impl Outgoing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    /// As of a served program that is killed before it has read all.
+    #[test]
+    fn a_socket_that_is_reset_has_ended() {
+        let reset = || {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            (&ours).write_all(b"unread").unwrap();
+            drop(theirs);
+            ours
+        };
+        assert_eq!(rustix::io::read(reset(), &mut [0; 1]).unwrap_err(), Errno::CONNRESET);
+        let bounds = Bounds { frame: 1000, values: Limits::default() };
+        assert!(!Incoming::new(bounds, &[]).fill(reset()).unwrap());
+    }
+}

@@ -13,6 +13,8 @@
 
 pub mod ssh;
 pub mod sftp;
+#[cfg(feature = "ssh-builtin")]
+mod builtin;
 
 pub use ssh::Ssh;
 

@@ -367,7 +367,7 @@ mod tests {
         check_bad(
             &["chroot:/?secret=x", "chroot:/?overly", "local:?net=none", "local:?envv=A=SECRET"],
             expect![[r#"
-                `chroot:/` has no option `secret`; known options: `bind`, `rbind`, `ro-bind`, `tmpfs`, `no-mounts`, `hostname`, `net`, `subids`, `overlay`, `read-only`, `skip-chdir`, `user`, `dir`, `env`, `clear-env`
+                `chroot:/` has no option `secret`; known options: `bind`, `rbind`, `ro-bind`, `tmpfs`, `no-mounts`, `hostname`, `net`, `subids`, `overlay`, `read-only`, `skip-chdir`, `plain`, `user`, `dir`, `env`, `clear-env`
                 `chroot:/` has no option `overly`; did you mean `overlay`?
                 `local:` has no option `net`; known options: `user`, `dir`, `env`, `clear-env`
                 `local:` has no option `envv`; did you mean `env`?

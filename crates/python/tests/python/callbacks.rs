@@ -239,10 +239,73 @@ fn a_function_is_let_go_when_python_has_let_go() {
     });
 }
 
+/// What was raised over there and goes back is what it was.
+#[test]
+fn an_exception_that_goes_home() {
+    within_deadline("an exception", || {
+        let py = python();
+        let other = python();
+        let raise = py.callback(move |(code,): (String,)| Ok(other.exec(&code, ())?));
+        py.exec(
+            "def told(f, c):\n  try: f(c)\n  except Exception as e: return repr(e), str(e)",
+            (),
+        )
+        .unwrap();
+        let told = py.get("told").unwrap();
+        let check = |code: &str, expected: (&str, &str)| {
+            let got: (String, String) = told.call1((&raise, code)).unwrap();
+            assert_eq!((got.0.as_str(), got.1.as_str()), expected, "{code}");
+        };
+        check("raise KeyError('k')", ("KeyError('k')", "'k'"));
+        check("raise LookupError(1, 'two')", ("LookupError(1, 'two')", "(1, 'two')"));
+        let missing = "[Errno 2] No such file or directory: '/no/such'";
+        let error = "FileNotFoundError(2, 'No such file or directory')";
+        check("open('/no/such')", (error, missing));
+    });
+}
+
+/// A function that was not sent is let go with its handle.
+#[test]
+fn what_is_not_sent_is_not_held_there() {
+    within_deadline("drops", || {
+        let (py, other) = (python(), python());
+        let alive = Arc::new(());
+        let held = Arc::clone(&alive);
+        let f = py.callback(move |(): ()| Ok(Arc::strong_count(&held)));
+        // Another connection's object cannot be sent.
+        let object: Object = other.eval("object()", ()).unwrap();
+        assert!(py.eval::<()>("1", locals! { f: &f, o: &object }).is_err());
+        drop(f);
+        assert_eq!(Arc::strong_count(&alive), 1);
+    });
+}
+
+#[test]
+fn a_function_need_not_keep_its_interpreter() {
+    within_deadline("an end", || {
+        let py = python();
+        let weak = py.downgrade();
+        let alive = Arc::new(());
+        let held = (weak.clone(), Arc::clone(&alive));
+        let f = py.callback(move |(n,): (i64,)| {
+            let py = held.0.upgrade().expect("who calls is there");
+            Ok(py.eval::<i64>("n + 1", locals! { n: n })?)
+        });
+        py.globals().unwrap().set_item("f", &f).unwrap();
+        assert_eq!(py.eval::<i64>("f(41)", ()).unwrap(), 42);
+        drop((py, f));
+        assert!(weak.upgrade().is_none());
+        wait_until(DEADLINE, "a drop", || Arc::strong_count(&alive) == 1);
+    });
+}
+
 #[test]
 fn exceptions_are_values_here() {
     let error: Raise = Raise::new("ValueError", "x");
-    assert_eq!((error.kind.as_str(), error.message.as_str()), ("ValueError", "x"));
+    assert_eq!(
+        (error.kind.as_str(), &error.args[..]),
+        ("ValueError", &[Value::Str("x".into())][..])
+    );
     fn is_error<E: std::error::Error + Send + Sync + 'static>() {}
     is_error::<PyErr>();
 }

@@ -41,6 +41,24 @@ fn killed() {
     });
 }
 
+/// Neither a limit nor an interval is too long.
+#[test]
+fn for_ever() {
+    within_deadline("calls", || {
+        let mut start = Start::default();
+        start.output = Output::Null;
+        start.timeout = Duration::MAX;
+        start.gc_interval = Duration::MAX;
+        let py = start.local(program()).unwrap().with_timeout(Duration::MAX);
+        drop(py.eval::<thither_python::Object>("object()", ()).unwrap());
+        assert_alive(&py);
+        let (mut out, input) = py.tunnel(&["cat"]).unwrap();
+        drop(input);
+        assert_eq!(std::io::Read::read(&mut out, &mut [0]).unwrap(), 0);
+        py.close().unwrap();
+    });
+}
+
 #[test]
 fn os_exit() {
     within_deadline("an end", || {

@@ -5,6 +5,7 @@ mod callbacks;
 mod cancels;
 mod ends;
 mod faults;
+mod first;
 mod hostile;
 mod iteration;
 mod matrix;

@@ -102,6 +102,31 @@ fn first_uses_at_once() {
     });
 }
 
+/// Its thread over there may be ended by code of the user's: the calls behind are another one's.
+#[test]
+fn a_thread_that_is_ended_leaves_its_calls_to_another() {
+    within_deadline("a worker", || {
+        let py = python();
+        py.exec(
+            "import ctypes, threading\nbegun, go = threading.Event(), threading.Event()\n\
+            def end(ident):\n  f = ctypes.pythonapi.PyThreadState_SetAsyncExc\n\
+            \x20 assert f(ctypes.c_ulong(ident), ctypes.py_object(SystemExit)) == 1",
+            (),
+        )
+        .unwrap();
+        thread::scope(|scope| {
+            let waits = scope.spawn(|| py.eval::<bool>("begun.set() or go.wait()", ()));
+            py.get("begun.wait").unwrap().call0::<()>().unwrap();
+            let ident: u64 = py.get("threading.get_ident").unwrap().call0().unwrap();
+            let end = py.get("end").unwrap();
+            scope.spawn(move || end.call1::<()>((ident,)).unwrap()).join().unwrap();
+            assert_alive(&py);
+            py.get("go.set").unwrap().call0::<()>().unwrap();
+            assert!(waits.join().unwrap().unwrap());
+        });
+    });
+}
+
 #[test]
 fn objects_of_many_threads() {
     within_deadline("objects", || {

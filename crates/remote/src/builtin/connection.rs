@@ -40,8 +40,10 @@ pub(super) struct Target {
     pub(super) port: u16,
     pub(super) credentials: Credentials,
     pub(super) policy: HostKeys,
-    /// Where hosts are known; new ones go into the first.
+    /// Where hosts are known.
     pub(super) known_hosts: Vec<PathBuf>,
+    /// Where a new one is remembered.
+    pub(super) remember_in: Option<PathBuf>,
     pub(super) timeout: Duration,
     /// `None`: never asked.
     pub(super) keep_alive: Option<Duration>,
@@ -56,7 +58,9 @@ pub(super) struct Connection {
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection").field("closed", &self.handle.is_closed()).finish_non_exhaustive()
+        f.debug_struct("Connection")
+            .field("closed", &self.handle.is_closed())
+            .finish_non_exhaustive()
     }
 }
 
@@ -79,7 +83,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 impl Connection {
     /// Connects over this stream, else by TCP, and authenticates.
-    pub(super) async fn open(target: &Target, stream: Option<OwnedFd>) -> Result<Connection, Fault> {
+    pub(super) async fn open(
+        target: &Target,
+        stream: Option<OwnedFd>,
+    ) -> Result<Connection, Fault> {
         let silent = |limit| move |_| Fault::Silent { limit };
         let last_words = LastWords::default();
         let connecting = connect(target, stream, last_words.clone());
@@ -155,7 +162,9 @@ impl fmt::Display for Purpose {
         match self {
             Purpose::Command { .. } => f.write_str("to run a command"),
             Purpose::Subsystem(name) => write!(f, "the subsystem {}", quoted(name)),
-            Purpose::Tcp { host, port } => write!(f, "a connection to {} port {port}", quoted(host)),
+            Purpose::Tcp { host, port } => {
+                write!(f, "a connection to {} port {port}", quoted(host))
+            }
             Purpose::Unix { path } => write!(f, "a connection to {}", quoted(path)),
         }
     }
@@ -222,15 +231,20 @@ async fn connect(
         port: target.port,
         known,
         policy: target.policy,
-        remember_in: target.known_hosts.first().cloned(),
+        remember_in: target.remember_in.clone(),
         last_words: last_words.clone(),
     };
-    let connected = connect_stream(Arc::new(config), stream, handler).await.map_err(|fault| {
-        match last_words.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take() {
-            Some(said) if fault.is_loss() => Fault::Ended(said),
-            _ => fault.before_the_keys(),
-        }
-    })?;
+    let connected =
+        connect_stream(Arc::new(config), stream, handler).await.map_err(
+            |fault| match last_words
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .take()
+            {
+                Some(said) if fault.is_loss() => Fault::Ended(said),
+                _ => fault.before_the_keys(),
+            },
+        )?;
     hang_up.no_more();
     Ok(connected)
 }

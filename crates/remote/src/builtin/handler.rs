@@ -58,7 +58,9 @@ impl Client {
         let Some(file) = &self.remember_in else { return };
         match remember(file, &self.host, self.port, key) {
             Ok(()) => tracing::info!(host = %self.host, ?file, "the key is remembered"),
-            Err(error) => tracing::warn!(host = %self.host, ?file, %error, "cannot remember the key"),
+            Err(error) => {
+                tracing::warn!(host = %self.host, ?file, %error, "cannot remember the key")
+            }
         }
     }
 }

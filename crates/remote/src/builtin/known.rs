@@ -99,8 +99,12 @@ impl KnownHosts {
             Algorithm::Rsa { .. } => Algorithm::Rsa { hash: None },
             other => other.clone(),
         };
-        let known: Vec<Algorithm> =
-            self.0.iter().filter(|known| !known.revoked).map(|known| kind(&known.key.algorithm())).collect();
+        let known: Vec<Algorithm> = self
+            .0
+            .iter()
+            .filter(|known| !known.revoked)
+            .map(|known| kind(&known.key.algorithm()))
+            .collect();
         let (mut first, rest): (Vec<_>, Vec<_>) =
             algorithms.iter().cloned().partition(|algorithm| known.contains(&kind(algorithm)));
         first.extend(rest);

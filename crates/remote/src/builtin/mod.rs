@@ -133,6 +133,7 @@ impl Builtin {
                 .into_iter()
                 .chain([here.known_hosts.clone()])
                 .collect(),
+            remember_in: in_ssh("known_hosts"),
             timeout: settings.timeout.unwrap_or(PATIENCE),
             keep_alive: Some(keep_alive).filter(|interval| !interval.is_zero()),
         };
@@ -180,8 +181,7 @@ impl Builtin {
         };
         let (tell, told) = mpsc::unbounded_channel();
         let kind = Kind { has_terminal: terminal.is_some(), guarded: guard.is_some() };
-        let about =
-            About { preface: request.preface, guard, has_terminal: kind.has_terminal };
+        let about = About { preface: request.preface, guard, has_terminal: kind.has_terminal };
         let purpose = Purpose::Command { line: request.line, terminal };
         let there = Arc::clone(&shared);
         let cancel = command.cancel.as_ref().map(AsFd::as_fd);

@@ -46,7 +46,12 @@ impl Relay {
     }
 
     /// Joins stream 0 to a socket, or a socket to stream 1 or 2.
-    pub(super) fn join(&mut self, number: usize, stream: OwnedFd, socket: OwnedFd) -> io::Result<()> {
+    pub(super) fn join(
+        &mut self,
+        number: usize,
+        stream: OwnedFd,
+        socket: OwnedFd,
+    ) -> io::Result<()> {
         let (stream, socket) = (Arc::new(stream), Arc::new(socket));
         let (from, to) = if number == 0 { (stream, socket) } else { (socket, stream) };
         let pump = Pump::new(Arc::clone(&from), Arc::clone(&to))?;

@@ -341,12 +341,16 @@ impl Carrier {
                     Some(Tell::LetGo(ends)) => return self.let_go(ends).await,
                     None => return self.let_go(true).await,
                 },
-                Some(()) = leaving.recv() => return self.let_go(true).await,
+                Some(()) = leaving.recv() => match self.has_terminal {
+                    true => self.order(Order::Signal(Sig::HUP)),
+                    false => return self.let_go(true).await,
+                },
                 () = pressed.notified() => self.make_room(),
                 () = &mut unguarded, if guards && self.guarding.is_none() && !over => self.watch_over(),
             }
             // It cannot be told by a signal: it will notice that nobody is there.
-            if let Some(which) = self.unread.filter(|_| self.guard.is_none() && self.exit.is_none()) {
+            if let Some(which) = self.unread.filter(|_| self.guard.is_none() && self.exit.is_none())
+            {
                 self.let_go(false).await;
                 return Some(End::Unread(which));
             }
@@ -386,9 +390,10 @@ impl Carrier {
         }
     }
 
-    /// A process whose output nobody reads gets the signal that a local one would get that writes it.
+    /// A process whose output nobody reads gets the signal that a local one would get that writes it; one whose terminal
+    /// is gone was told so when it went.
     fn unread(&mut self, which: usize) {
-        if self.unread.is_none() {
+        if self.unread.is_none() && !self.has_terminal {
             self.unread = Some(which);
             self.signal(libc::SIGPIPE);
         }
@@ -402,7 +407,7 @@ impl Carrier {
             // SSH_EXTENDED_DATA_STDERR, RFC 4254 section 5.2; there is no other.
             Some(ChannelMsg::ExtendedData { data, ext: 1 }) => errors.push(data.into()),
             Some(ChannelMsg::ExitStatus { exit_status }) => {
-                // As unsigned, since that is what Windows' are.
+                // Windows' may be that large; it is no success.
                 let code = i32::try_from(exit_status).unwrap_or(i32::MAX);
                 self.exit.get_or_insert(End::Exit(Exit::Code(code)));
             }

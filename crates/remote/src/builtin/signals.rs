@@ -70,8 +70,10 @@ pub(super) fn passed_on(signal: i32) -> Option<Sig> {
 
 /// The name of a signal for kill(1).
 pub(super) fn name(signal: i32) -> Option<String> {
-    let named = NAMED.iter().find(|(number, _)| *number == signal).map(|(_, name)| format!("{name:?}"));
-    let other = || OTHERS.iter().find(|(number, _)| *number == signal).map(|(_, name)| (*name).to_owned());
+    let named =
+        NAMED.iter().find(|(number, _)| *number == signal).map(|(_, name)| format!("{name:?}"));
+    let other =
+        || OTHERS.iter().find(|(number, _)| *number == signal).map(|(_, name)| (*name).to_owned());
     named.or_else(other)
 }
 
@@ -82,7 +84,10 @@ pub(super) fn end(name: &Sig) -> End {
             let short = text.split('@').next().unwrap_or_default();
             (1..32).find(|&signal| self::name(signal).is_some_and(|name| name == short))
         }
-        name => NAMED.iter().find(|(_, other)| discriminant(other) == discriminant(name)).map(|(number, _)| *number),
+        name => NAMED
+            .iter()
+            .find(|(_, other)| discriminant(other) == discriminant(name))
+            .map(|(number, _)| *number),
     };
     match (number, name) {
         (Some(number), _) => End::Exit(Exit::Signal(number)),

@@ -31,17 +31,19 @@ pub(crate) enum Shell {
 /// Signals that are for the command and not for the script around it.
 const HELD: &str = "trap : HUP INT QUIT PIPE ALRM TERM USR1 USR2;";
 /// Reads and sets the variables.
-const VARIABLES: &str = "IFS= read -r thither_env;eval \"$thither_env\";unset thither_env;";
+const VARIABLES: &str = "IFS= read -r thither_env;eval \"unset thither_env;$thither_env\";";
 /// The same on a terminal, which is raw and silent until then.
 const VARIABLES_OF_TERMINAL: &str =
-    "IFS= read -r thither_env;stty sane;eval \"$thither_env\";unset thither_env;";
+    "IFS= read -r thither_env;stty sane;eval \"unset thither_env;$thither_env\";";
+/// The longest line, in bytes: Linux takes no longer word (`MAX_ARG_STRLEN`, execve(2)), and sshd hands it over as one.
+const LONGEST_LINE: usize = 100 * 1024;
+
 /// The request for a command. `token` is of letters and digits.
 ///
 /// # Errors
 /// For what cannot be said: a NUL, a variable whose name is none.
 pub(crate) fn request(command: &Command, shell: Shell, token: &str, place: &str) -> Result<Request> {
-    let terminal = matches!(command.streams, Streams::Terminal(_));
-    let variables = variables(command, place)?;
+    check_variables(command, place)?;
     let mut words: Vec<&OsStr> = Vec::new();
     let login = match &command.program {
         Program::Named(name) => {
@@ -57,11 +59,21 @@ pub(crate) fn request(command: &Command, shell: Shell, token: &str, place: &str)
             return Err(unsayable(place, "a NUL byte in a word of a command"));
         }
     }
-    let is_plain = dir.is_none() && variables.is_none() && !command.env_clear;
+    let is_plain = dir.is_none() && command.env.is_empty() && !command.env_clear;
     if login && is_plain && command.user.is_none() && command.args.is_empty() {
         return Ok(Request { line: None, preface: Vec::new(), token: String::new() });
     }
-    let script = script(command, dir, login, variables.is_some(), terminal);
+    let given = line(command, dir, &words, shell, token, !command.env.is_empty());
+    let (line, said) = match given.len() <= LONGEST_LINE {
+        true => (given, &[][..]),
+        false => (line(command, dir, &[], shell, token, true), &words[..]),
+    };
+    Ok(Request { line: Some(line), preface: preface(command, said), token: token.into() })
+}
+
+/// The line with these words; if it `reads`, a [`preface`] follows.
+fn line(command: &Command, dir: Option<&OsStr>, words: &[&OsStr], shell: Shell, token: &str, reads: bool) -> Vec<u8> {
+    let script = script(command, dir, reads);
     let mut line = Vec::new();
     if command.env_clear {
         line.extend_from_slice(b"exec env -i sh -c ");
@@ -81,7 +93,7 @@ pub(crate) fn request(command: &Command, shell: Shell, token: &str, place: &str)
         line.extend_from_slice(token.as_bytes());
         words.iter().for_each(|text| push_spaced(&mut line, text));
     }
-    Ok(Request { line: Some(line), preface: variables.unwrap_or_default(), token: token.into() })
+    line
 }
 
 fn push_spaced(line: &mut Vec<u8>, text: &OsStr) {
@@ -90,14 +102,9 @@ fn push_spaced(line: &mut Vec<u8>, text: &OsStr) {
 }
 
 /// What runs "$@" as the command wants it.
-fn script(
-    command: &Command,
-    dir: Option<&OsStr>,
-    login: bool,
-    has_variables: bool,
-    terminal: bool,
-) -> Vec<u8> {
-    let read = match (has_variables, terminal) {
+fn script(command: &Command, dir: Option<&OsStr>, reads: bool) -> Vec<u8> {
+    let login = !matches!(command.program, Program::Named(_));
+    let read = match (reads, matches!(command.streams, Streams::Terminal(_))) {
         (false, _) => "",
         (true, false) => VARIABLES,
         (true, true) => VARIABLES_OF_TERMINAL,
@@ -117,12 +124,14 @@ fn script(
         (true, _) => LOGIN_SHELL.as_bytes(),
         // Always the program of this name, and never what the shell has of it.
         (false, false) => b"exec \"$@\"",
-        (false, true) => b"exec -- \"$@\"",
+        // dash knows no `--` here, and needs none.
+        (false, true) => b"(exec --) 2>/dev/null&&exec -- \"$@\";exec \"$@\"",
     };
     let mut script = HELD.as_bytes().to_vec();
     let inner = [&enter[..], tidy_before(tidy, read).as_slice(), run].concat();
-    // A shell says of a command that was killed that it was: not here, where the exit code says so.
-    script.push(b'{');
+    // A shell says of a command that was killed that it was: not here, where the exit code says so. It may say so late, so this
+    // lasts until its end.
+    script.extend_from_slice(b"exec 3>&2 2>/dev/null;");
     match &command.user {
         None => {
             script.push(b'(');
@@ -131,7 +140,7 @@ fn script(
         }
         Some(user) => as_user(&mut script, user, &inner, login),
     }
-    script.extend_from_slice(b" 2>&3 3>&-;} 3>&2 2>/dev/null;exit $?");
+    script.extend_from_slice(b" 2>&3 3>&-;exit $?");
     script
 }
 
@@ -173,12 +182,8 @@ fn as_user(script: &mut Vec<u8>, user: &str, inner: &[u8], login: bool) {
     }
 }
 
-/// The line by which the variables are set, if there are any. It ends with the only newline in it; another one is `$thither_nl`.
-fn variables(command: &Command, place: &str) -> Result<Option<Vec<u8>>> {
-    if command.env.is_empty() {
-        return Ok(None);
-    }
-    let mut line = b"thither_nl=$(printf '\\012.');thither_nl=${thither_nl%.};".to_vec();
+/// Refuses what cannot be said of variables.
+fn check_variables(command: &Command, place: &str) -> Result<()> {
     for (name, value) in &command.env {
         let name = name.as_bytes();
         let is_name = name.first().is_some_and(|byte| !byte.is_ascii_digit())
@@ -186,30 +191,49 @@ fn variables(command: &Command, place: &str) -> Result<Option<Vec<u8>>> {
         if !is_name {
             return Err(unsayable(place, "a variable whose name is not of letters, digits and `_`"));
         }
-        match value {
-            Some(value) if value.as_bytes().contains(&0) => {
-                return Err(unsayable(place, "a NUL byte in the value of a variable"));
-            }
-            Some(value) => {
-                line.extend_from_slice(b"export ");
-                line.extend_from_slice(name);
-                line.push(b'=');
-                for (index, part) in value.as_bytes().split(|&byte| byte == b'\n').enumerate() {
-                    if index > 0 {
-                        line.extend_from_slice(b"\"$thither_nl\"");
-                    }
-                    line.extend_from_slice(&word(OsStr::from_bytes(part)));
-                }
-            }
-            None => {
-                line.extend_from_slice(b"unset ");
-                line.extend_from_slice(name);
-            }
+        if value.as_ref().is_some_and(|value| value.as_bytes().contains(&0)) {
+            return Err(unsayable(place, "a NUL byte in the value of a variable"));
+        }
+    }
+    Ok(())
+}
+
+/// The line by which the variables are set, and these words, if there are any. It ends with the only newline in it; another one
+/// is `$thither_nl`.
+fn preface(command: &Command, words: &[&OsStr]) -> Vec<u8> {
+    if command.env.is_empty() && words.is_empty() {
+        return Vec::new();
+    }
+    let mut line = b"thither_nl=$(printf '\\012.');thither_nl=${thither_nl%.};".to_vec();
+    if !words.is_empty() {
+        line.extend_from_slice(b"set --");
+        for word in words {
+            line.push(b' ');
+            push_lines(&mut line, word);
+        }
+        line.push(b';');
+    }
+    for (name, value) in &command.env {
+        line.extend_from_slice(if value.is_some() { b"export " } else { b"unset " });
+        line.extend_from_slice(name.as_bytes());
+        if let Some(value) = value {
+            line.push(b'=');
+            push_lines(&mut line, value);
         }
         line.push(b';');
     }
     line.extend_from_slice(b"unset thither_nl\n");
-    Ok(Some(line))
+    line
+}
+
+/// A word of perhaps several lines.
+fn push_lines(line: &mut Vec<u8>, text: &OsStr) {
+    for (index, part) in text.as_bytes().split(|&byte| byte == b'\n').enumerate() {
+        if index > 0 {
+            line.extend_from_slice(b"\"$thither_nl\"");
+        }
+        line.extend_from_slice(&word(OsStr::from_bytes(part)));
+    }
 }
 
 fn unsayable(place: &str, what: &str) -> Error {

@@ -202,7 +202,8 @@ impl Master {
 fn shell_in(text: &str) -> Shell {
     let path = text.lines().find_map(|line| line.strip_prefix("thither "));
     match path.and_then(|path| path.rsplit('/').next()).map(str::trim) {
-        Some("sh" | "ash" | "bash" | "dash" | "ksh" | "mksh" | "zsh") => Shell::Posix,
+        // Not zsh, whose `exec` takes a builtin before a program.
+        Some("sh" | "ash" | "bash" | "dash" | "ksh" | "mksh") => Shell::Posix,
         _ => Shell::Unknown,
     }
 }
@@ -351,7 +352,8 @@ mod tests {
     fn shells() {
         let check = |text: &str, shell| assert_eq!(shell_in(text), shell, "{text}");
         check("thither /bin/bash\n", Shell::Posix);
-        check("Welcome!\nthither /usr/bin/zsh\r\n", Shell::Posix);
+        check("Welcome!\nthither /usr/bin/dash\r\n", Shell::Posix);
+        check("thither /usr/bin/zsh\n", Shell::Unknown);
         check("thither /usr/bin/fish\n", Shell::Unknown);
         check("thither $SHELL\r\n", Shell::Unknown);
         check("thither \n", Shell::Unknown);

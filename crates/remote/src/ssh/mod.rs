@@ -16,7 +16,7 @@
 //! process here. What it does not understand goes by `ssh` itself.
 
 mod settings;
-mod request;
+pub(crate) mod request;
 mod words;
 mod line;
 mod mux;

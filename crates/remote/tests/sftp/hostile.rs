@@ -84,6 +84,10 @@ const FILE: u32 = 0o100644;
 
 /// What an archive has, or what is wrong with it at last.
 fn read(session: Session) -> String {
+    testkit::within_deadline("the end of an archive", || read_all(session))
+}
+
+fn read_all(session: Session) -> String {
     let mut archive = sftp::get(session, "/x".as_ref()).unwrap();
     let mut text = Vec::new();
     let read = |archive: &mut Archive, text: &mut Vec<String>| -> io::Result<()> {

@@ -58,7 +58,8 @@ fn not_run(place: &Ssh) {
         for program in ["/etc/passwd", "/etc"] {
             let (exit, text) = said(&with(Command::new(program)));
             assert_eq!(exit, Exit::Code(126), "{text}");
-            assert!(text.contains(program) && text.lines().count() == 1, "{text}");
+            // bash says it twice.
+            assert!(text.contains(program) && text.lines().count() <= 2, "{text}");
         }
         let (exit, text) = said(&with(Command::new("true").dir("/no/such")));
         assert_eq!(exit, Exit::Code(125), "{text}");
@@ -88,9 +89,8 @@ fn the_shell_around_it_is_killed() {
 fn a_script_is_run_as_a_local_one() {
     let host = host!("bash");
     // Its parent ignores nothing, and it has no descriptors but three.
-    let script = "trap; ls /proc/self/fd; grep -E 'Sig(Blk|Ign)' /proc/self/status";
+    // Of the signals with names: those of the C library may be ignored by who started the tests.
+    let script = "trap; ls /proc/self/fd; grep -E 'Sig(Blk|Ign)' /proc/self/status | grep -v '0000000$'";
     let output = output(&host.place(), &sh(script));
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let zero = "0000000000000000";
-    assert_eq!(said, format!("0\n1\n2\n3\nSigBlk:\t{zero}\nSigIgn:\t{zero}\n"));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "0\n1\n2\n3\n");
 }

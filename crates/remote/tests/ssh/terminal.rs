@@ -80,6 +80,7 @@ fn many_are_resized_at_once() {
 
 #[test]
 fn variables_are_not_seen_and_first_keys_are_not_lost() {
+    testkit::own_ssh!();
     for_each_shell(|place| {
         for env in [&[][..], &[("A", "x\ny"), ("B", "it's \x03\r\x04\x1a\x11\\ 2")]] {
             let script = "read line; printf '<%s|%s|%s>' \"$line\" \"$A\" \"$B\"; stty -a | grep -o ' .icanon\\| .echo ' | tr -d ' \\n'";
@@ -104,7 +105,6 @@ fn variables_are_not_seen_and_first_keys_are_not_lost() {
 }
 
 fn for_each_shell(check: impl Fn(&Ssh)) {
-    testkit::own_ssh!();
     for shell in ["sh", "bash", "zsh", "fish"] {
         match crate::common::Host::new(shell, "") {
             Ok(host) => check(&host.place()),

@@ -35,6 +35,7 @@ fn names_and_ids() {
 
 #[test]
 fn words_variables_and_directories() {
+    testkit::own_ssh!();
     for_each_shell(|host| {
         let place = host.place();
         let _rule = SudoRule::new(&host.user).unwrap();
@@ -49,7 +50,6 @@ fn words_variables_and_directories() {
 }
 
 fn for_each_shell(check: impl Fn(&crate::common::Host)) {
-    testkit::own_ssh!();
     for shell in ["sh", "bash", "zsh", "fish"] {
         match crate::common::Host::new(shell, "") {
             Ok(host) => check(&host),

@@ -5,6 +5,10 @@ use super::*;
 const A: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
 const B: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILIG2T/B0l0gaqj3puu510tu9N1OkQ4znY3LYuEm5zCF";
 
+const RSA: &str = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQDFUhKfP2bDaY1447T7jB3PnUIOTrNc8ZYXuP7yo6pnX9KWGQQRBGNUcLKKpiVFIoiF0rtb\
+    z+4GwrC9jeCBASt58DORF19kqlVAhDXAwP+aEwq+9iES/uPUZcqDzzEzZ4X3w4lvtIp3cEOHuRwpzZ/rtOPOWB/7TEXprCrBfZnA\
+    tw==";
+
 fn read(text: &str, host: &str, port: u16) -> (KnownHosts, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("known_hosts");
@@ -95,12 +99,10 @@ fn known_kinds_come_first() {
     let all = [Algorithm::Ed25519, Algorithm::Rsa { hash: Some(HashAlg::Sha512) }];
     let (none, _folder) = read("", "web", 22);
     assert_eq!(none.prefer(&all), all);
-    let rsa = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQC7KB2Hh1pXWBu5K6V9d0nyHjXJXHqkuLVyB4eE3QnYLJ4ZBR6Yhyh0v\
-               W5cTW5ZKLtdVyQ8Y5UOlcL9Ax1w0FQ0wJvQ1qLxJX6F0mKGbKZ2ZCk3T8hYvPz3Zr1u7QqPIJxHqj1pYH3Z6oY0tHqQO0J3vQZ3\
-               pPzL0lZ0b7b8s4oXAw==";
-    let (known, _folder) = read(&format!("web {rsa}"), "web", 22);
-    let order = known.prefer(&all);
-    assert!(order.len() == 2);
+    let (known, _folder) = read(&format!("web {RSA}"), "web", 22);
+    assert_eq!(known.prefer(&all), [all[1].clone(), all[0].clone()]);
+    let (revoked, _folder) = read(&format!("@revoked web {RSA}"), "web", 22);
+    assert_eq!(revoked.prefer(&all), all);
 }
 
 #[test]

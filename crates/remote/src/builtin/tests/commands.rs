@@ -1,10 +1,10 @@
 //! Commands, their ends and signals.
 
 use super::*;
-use testkit::within_deadline;
-use thither_place::WindowSize;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
+use testkit::within_deadline;
+use thither_place::WindowSize;
 
 #[track_caller]
 fn check(text: &str, exit: Exit, stdout: &str, stderr: &str) {
@@ -72,7 +72,8 @@ fn the_end_of_the_input_is_passed_on() {
     let world = world!();
     let place = world.place();
     let output = within_deadline("cat", move || {
-        let mut process = place.spawn(line("cat; echo end"), None, &piped().stdin(Stream::Piped)).unwrap();
+        let mut process =
+            place.spawn(line("cat; echo end"), None, &piped().stdin(Stream::Piped)).unwrap();
         let stdin = process.stdin.take().unwrap();
         File::from(stdin).write_all(b"text\n").unwrap();
         process.wait_with_output().unwrap()
@@ -86,7 +87,8 @@ fn signals_reach_the_process_group() {
     let place = world.place();
     within_deadline("signals", move || {
         for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGKILL] {
-            let mut process = place.spawn(line("echo on; exec sleep 1000"), None, &piped()).unwrap();
+            let mut process =
+                place.spawn(line("echo on; exec sleep 1000"), None, &piped()).unwrap();
             let mut said = String::new();
             let stdout = File::from(process.stdout.take().unwrap());
             let mut stdout = BufReader::new(stdout);
@@ -106,7 +108,8 @@ fn a_terminal_has_its_size_from_the_start_and_later() {
     let place = world.place();
     within_deadline("a terminal", move || {
         let command = Command::new("x").terminal(WindowSize { cols: 91, rows: 17 });
-        let text = "stty size; trap 'stty size; exit' WINCH; echo $TERM; while :; do sleep 0.01; done";
+        let text =
+            "stty size; trap 'stty size; exit' WINCH; echo $TERM; while :; do sleep 0.01; done";
         let mut process = place.spawn(line(text), None, &command).unwrap();
         let terminal = process.terminal.take().unwrap();
         let mut lines = BufReader::new(File::from(terminal)).lines();
@@ -126,7 +129,8 @@ fn the_input_of_a_terminal_ends_by_a_key() {
     let place = world.place();
     within_deadline("a terminal", move || {
         let command = Command::new("x").terminal(WindowSize { cols: 80, rows: 24 });
-        let mut process = place.spawn(line("stty -echo; echo on; cat; echo end"), None, &command).unwrap();
+        let mut process =
+            place.spawn(line("stty -echo; echo on; cat; echo end"), None, &command).unwrap();
         let mut terminal = File::from(process.terminal.as_ref().unwrap().try_clone().unwrap());
         let mut said = Vec::new();
         while !said.ends_with(b"on\r\n") {
@@ -199,9 +203,23 @@ fn a_guard_ends_what_has_lost_its_connection() {
     let (request, guard) = guarded(&world, &format!("sleep 1000.{}", world.sshd.port()));
     let mut process = place.spawn(request, guard, &piped()).unwrap();
     testkit::wait_until(testkit::DEADLINE, "it runs", || running(&world, &name) == 1);
-    testkit::wait_until(testkit::DEADLINE, "it is guarded", || running(&world, "while read -r s") > 0);
+    testkit::wait_until(testkit::DEADLINE, "it is guarded", || {
+        running(&world, "while read -r s") > 0
+    });
     drop(proxy);
     let lost = within_deadline("the loss", move || process.wait().unwrap_err());
     assert_eq!(chain(&lost), "connection to `ssh:test` lost");
     testkit::wait_until(testkit::DEADLINE, "it has ended", || running(&world, &name) == 0);
+}
+
+#[test]
+fn who_closes_the_terminal_hangs_up() {
+    let world = world!();
+    let place = world.place();
+    within_deadline("the end", move || {
+        let command = Command::new("x").terminal(WindowSize { cols: 80, rows: 24 });
+        let mut process = place.spawn(line("exec sleep 1000"), None, &command).unwrap();
+        drop(process.terminal.take());
+        assert_eq!(process.wait().unwrap(), Exit::Signal(libc::SIGHUP));
+    });
 }

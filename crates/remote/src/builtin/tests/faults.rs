@@ -65,14 +65,17 @@ fn it_can_be_given_up() {
     writer.write_all(b"x").unwrap();
     let mut command = piped();
     command.cancel = Some(Arc::new(reader.into()));
-    let error = within_deadline("to give up", move || place.spawn(line("true"), None, &command).unwrap_err());
+    let error = within_deadline("to give up", move || {
+        place.spawn(line("true"), None, &command).unwrap_err()
+    });
     assert_eq!(chain(&error), "gave up on `ssh:test`");
 }
 
 #[test]
 fn garbage() {
     let world = world!();
-    let not_ssh = "cannot enter `ssh:test`: what listens on the port does not speak ssh | check the port";
+    let not_ssh =
+        "cannot enter `ssh:test`: what listens on the port does not speak ssh | check the port";
     let check = |said: Vec<u8>, expected: &str| {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -161,6 +164,8 @@ fn a_command_that_is_refused() {
     let world = world!("ForceCommand internal-sftp\nPermitTTY no");
     let command = Command::new("x").terminal(thither_place::WindowSize { cols: 80, rows: 24 });
     let place = world.place();
-    let error = within_deadline("a refusal", move || place.spawn(line("true"), None, &command).unwrap_err());
+    let error = within_deadline("a refusal", move || {
+        place.spawn(line("true"), None, &command).unwrap_err()
+    });
     assert_eq!(chain(&error), "cannot enter `ssh:test`: it refuses to run a command");
 }

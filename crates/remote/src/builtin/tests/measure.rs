@@ -10,7 +10,12 @@ const ROUNDS: usize = 30;
 
 fn ssh(world: &World, line: &str) -> Program {
     let mut ssh = Program::new("ssh");
-    ssh.arg("-F").arg(world.sshd.ssh_config()).args(["-o", "KexAlgorithms=curve25519-sha256", "-l", &world.user]);
+    ssh.arg("-F").arg(world.sshd.ssh_config()).args([
+        "-o",
+        "KexAlgorithms=curve25519-sha256",
+        "-l",
+        &world.user,
+    ]);
     ssh.args(["thither-test", line]).stdin(Stdio::null());
     ssh
 }
@@ -43,7 +48,9 @@ fn measure() {
     }
     let (cold, theirs, warm) = (median(cold), median(theirs), median(warm));
     let ratio = cold.as_secs_f64() / theirs.as_secs_f64();
-    say(&format!("true, n={ROUNDS}: built in {cold:?}, ssh {theirs:?}, ratio {ratio:.2}; again {warm:?}"));
+    say(&format!(
+        "true, n={ROUNDS}: built in {cold:?}, ssh {theirs:?}, ratio {ratio:.2}; again {warm:?}"
+    ));
 
     let flood = "head -c 268435456 /dev/zero";
     let [mut ours, mut theirs] = [const { Vec::new() }; 2];
@@ -64,5 +71,7 @@ fn measure() {
     }
     let (ours, theirs) = (median(ours), median(theirs));
     let ratio = ours.as_secs_f64() / theirs.as_secs_f64();
-    say(&format!("stdout of 256 MiB: built in {ours:?}, ssh with its connecting {theirs:?}, ratio {ratio:.2}"));
+    say(&format!(
+        "stdout of 256 MiB: built in {ours:?}, ssh with its connecting {theirs:?}, ratio {ratio:.2}"
+    ));
 }

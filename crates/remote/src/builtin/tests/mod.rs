@@ -60,7 +60,8 @@ impl World {
 
     /// Makes this key the only one that is known.
     pub(super) fn know(&self, at: SocketAddr, key: &str) {
-        fs::write(self.known_hosts(), format!("[{}]:{} {key}\n", at.ip(), at.port())).expect("known_hosts");
+        fs::write(self.known_hosts(), format!("[{}]:{} {key}\n", at.ip(), at.port()))
+            .expect("known_hosts");
     }
 
     pub(super) fn here(&self) -> Here {
@@ -101,9 +102,11 @@ pub(super) fn piped() -> Command {
 }
 
 pub(super) fn run(place: &Builtin, text: &str) -> Output {
-    place.spawn(line(text), None, &piped()).and_then(Process::wait_with_output).unwrap_or_else(|error| {
-        panic!("{text}: {}", chain(&error));
-    })
+    place.spawn(line(text), None, &piped()).and_then(Process::wait_with_output).unwrap_or_else(
+        |error| {
+            panic!("{text}: {}", chain(&error));
+        },
+    )
 }
 
 /// An error with its causes and its hint.

@@ -57,7 +57,10 @@ fn to_a_unix_socket_over_there() {
     let world = world!();
     let place = world.place();
     within_deadline("the echo", move || {
-        let folder = tempfile::Builder::new().permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755)).tempdir().unwrap();
+        let folder = tempfile::Builder::new()
+            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .tempdir()
+            .unwrap();
         let path = folder.path().join("sock");
         let listener = UnixListener::bind(&path).unwrap();
         fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();

@@ -106,7 +106,8 @@ fn what_was_tried_is_said() {
     let nothing = "cannot enter `ssh:test`: permission denied for the user";
     let hint = "name a key with the option identity=FILE, or add one to the agent with `ssh-add`";
     let check = |settings: &Settings, tried: &str| {
-        let expected = format!("{nothing} `{}`: {tried}; it accepts publickey | {hint}", world.user);
+        let expected =
+            format!("{nothing} `{}`: {tried}; it accepts publickey | {hint}", world.user);
         assert_eq!(refusal(world.with(settings)), expected);
     };
     check(&bare(&world), "no key and no password to show");
@@ -114,7 +115,9 @@ fn what_was_tried_is_said() {
     keygen(&folder.join("id_ed25519"), "ed25519", "secret");
     keygen(&folder.join("id_rsa"), "rsa", "");
     let folder = folder.display();
-    let tried = format!("key `{folder}/id_ed25519` (which has a passphrase: add it to the agent); key `{folder}/id_rsa`");
+    let tried = format!(
+        "key `{folder}/id_ed25519` (which has a passphrase: add it to the agent); key `{folder}/id_rsa`"
+    );
     check(&bare(&world), &tried);
     let settings = Settings { identity: Some("/no/such".into()), ..bare(&world) };
     check(&settings, &format!("key `/no/such` (which is not there); {tried}"));
