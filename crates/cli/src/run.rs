@@ -156,7 +156,8 @@ fn in_terms_of_flags(error: ConnectError, options: &Options) -> Failure {
             let about = match () {
                 () if knows("chroot:/", option) => "another root, as in `chroot:/srv/root`",
                 () if knows("docker:web", option) => "a container, as in `docker:web`",
-                () => "a fresh container, as in `image:debian`",
+                () if knows("image:debian", option) => "a fresh container, as in `image:debian`",
+                () => "a host over ssh, as in `ssh:web`",
             };
             Failure::new(format!("bad `--{option}`: {error}"))
                 .hint(format!("leave it out; it is about {about}"))

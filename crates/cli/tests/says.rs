@@ -268,6 +268,7 @@ fn generated() {
         .SS "ANOTHER ROOT"
         .SS "A FRESH CONTAINER"
         .SS "A CONTAINER"
+        .SS "A HOST OVER SSH"
         .SS EXAMPLES
         .SH "THITHER RUN"
         .SS DESCRIPTION
@@ -275,6 +276,7 @@ fn generated() {
         .SS "ANOTHER ROOT"
         .SS "A FRESH CONTAINER"
         .SS "A CONTAINER"
+        .SS "A HOST OVER SSH"
         .SS EXAMPLES
         .SH "THITHER PYTHON"
         .SS DESCRIPTION
@@ -282,6 +284,7 @@ fn generated() {
         .SS "ANOTHER ROOT"
         .SS "A FRESH CONTAINER"
         .SS "A CONTAINER"
+        .SS "A HOST OVER SSH"
         .SS EXAMPLES
         .SH "THITHER ATTACH"
         .SS DESCRIPTION

@@ -66,8 +66,11 @@ pub fn by_command<P: Place + ?Sized>(place: &P, to: &Endpoint) -> Result<OwnedFd
             let mut text = Vec::new();
             // What it says ends with it; what holds it open longer is not waited for.
             let mut complaints = File::from(OwnedFd::from(complaints)).take(LONGEST);
-            while poll(&[Interest::Read(complaints.get_ref().as_fd())], Some(Duration::from_secs(1)))
-                .is_ok_and(|ready| ready[0].now || ready[0].hang_up)
+            while poll(
+                &[Interest::Read(complaints.get_ref().as_fd())],
+                Some(Duration::from_secs(1)),
+            )
+            .is_ok_and(|ready| ready[0].now || ready[0].hang_up)
             {
                 let mut chunk = [0; 512];
                 match complaints.read(&mut chunk) {
@@ -131,7 +134,9 @@ fn command(to: &Endpoint) -> Command {
         Endpoint::Tcp { host, port } => [host.into(), port.to_string().into()],
         Endpoint::Unix(path) => ["".into(), path.as_os_str().to_owned()],
     };
-    Command::new("sh").args(["-c", include_str!("connect.sh"), "sh", include_str!("connect.py")]).args(words)
+    Command::new("sh")
+        .args(["-c", include_str!("connect.sh"), "sh", include_str!("connect.py")])
+        .args(words)
 }
 
 #[cfg(test)]

@@ -28,8 +28,8 @@ pub mod users;
 pub mod tls;
 
 pub use archive::Archive;
-pub use connect::Endpoint;
 pub use command::{Command, Program, Stream, Streams, Terminal};
+pub use connect::Endpoint;
 pub use error::{Error, Result};
 pub use exit::Exit;
 pub use interact::{Ending, Interact, interact};

@@ -275,7 +275,9 @@ mod tests {
         check("chrot:/", expect!["unknown scheme `chrot`; did you mean `chroot:`?"]);
         check(
             "smb:web",
-            expect![[r#"this build has no way to `smb:web` yet; places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`"#]],
+            expect![[
+                r#"this build has no way to `smb:web` yet; places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`"#
+            ]],
         );
         check(
             "kube:pod",
@@ -301,17 +303,18 @@ mod tests {
 
     #[test]
     fn hops() {
-        check(
-            "local:|chroot:/",
-            expect!["ok"],
-        );
+        check("local:|chroot:/", expect!["ok"]);
         check(
             "smb:bastion|docker:web",
-            expect![[r#"this build has no way to `smb:bastion` yet; places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`"#]],
+            expect![[
+                r#"this build has no way to `smb:bastion` yet; places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`"#
+            ]],
         );
         check(
             "local:|ssh:web?secret=x",
-            expect![[r#"`ssh:web` has no option `secret`; known options: `identity`, `use-native`, `missing-host-key-policy`, `timeout`, `keep-alive`, `username`, `port`, `password-file`, `password-fd`, `ask-password`, `user`, `dir`, `env`, `clear-env`"#]],
+            expect![[
+                r#"`ssh:web` has no option `secret`; known options: `identity`, `use-native`, `missing-host-key-policy`, `timeout`, `keep-alive`, `username`, `port`, `password-file`, `password-fd`, `ask-password`, `user`, `dir`, `env`, `clear-env`"#
+            ]],
         );
         check(
             "local:|nope:",

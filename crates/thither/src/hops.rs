@@ -50,7 +50,11 @@ pub(crate) fn connect(hops: &[Hop]) -> std::result::Result<Box<dyn Place>, Conne
     while let Some((hop, beyond)) = rest.split_first() {
         rest = beyond;
         // This machine, from which the next one is made anyway.
-        if *hop.target() == Target::Local && hop.options().is_empty() && !beyond.is_empty() && outer.is_none() {
+        if *hop.target() == Target::Local
+            && hop.options().is_empty()
+            && !beyond.is_empty()
+            && outer.is_none()
+        {
             continue;
         }
         let place = match &outer {
@@ -85,7 +89,8 @@ fn hop_from(outer: &Outer, hop: &Hop) -> std::result::Result<Box<dyn Place>, Con
         Target::Image(name) => {
             let options = Options::of(hop, OF_IMAGE)?;
             let settings = engine::settings(options)?;
-            let image = options.image_of(engine::engine(outer, &settings), settings.config, name)?;
+            let image =
+                options.image_of(engine::engine(outer, &settings), settings.config, name)?;
             Ok(options.preset()?.on(image))
         }
         Target::Ssh(login) => {

@@ -82,9 +82,9 @@ pub use place_ext::{INTERPRETERS, PlaceExt, PythonError};
 pub use thither_chroot as chroot;
 pub use thither_docker as docker;
 pub use thither_place::{
-    Archive, Command, Control, Endpoint, Error, Event, Exit, Local, Output, Place, Process, Program,
-    Received, Result, Sender, Signals, Stream, Streams, Terminal, WindowSize, archive, command,
-    error, exit, interact, place, process,
+    Archive, Command, Control, Endpoint, Error, Event, Exit, Local, Output, Place, Process,
+    Program, Received, Result, Sender, Signals, Stream, Streams, Terminal, WindowSize, archive,
+    command, error, exit, interact, place, process,
 };
 pub use thither_python as python;
 pub use thither_python::locals;

@@ -69,7 +69,8 @@ impl Options<'_> {
                     settings.user = Some(user.to_owned());
                 }
                 "port" => {
-                    let port = value.to_str().and_then(|text| text.parse().ok()).filter(|&port| port != 0);
+                    let port =
+                        value.to_str().and_then(|text| text.parse().ok()).filter(|&port| port != 0);
                     let port = port.ok_or_else(|| self.bad(key, "it is no port"))?;
                     if login.port.is_some_and(|named| named != port) {
                         return Err(self.bad(key, "the address names another port"));
@@ -84,7 +85,8 @@ impl Options<'_> {
                 }
                 "password-fd" => {
                     let number = value.to_str().and_then(|text| text.parse::<u32>().ok());
-                    let number = number.ok_or_else(|| self.bad(key, "it is no number of a descriptor"))?;
+                    let number =
+                        number.ok_or_else(|| self.bad(key, "it is no number of a descriptor"))?;
                     let file = File::open(format!("/proc/self/fd/{number}"));
                     let source = file.and_then(|file| first_line(&file));
                     settings.password = Some(source.map_err(|error| {
@@ -92,7 +94,10 @@ impl Options<'_> {
                     })?);
                 }
                 "ask-password" => {
-                    let question = format!("Password of {}: ", thither_place::error::printable(&Ssh::from(settings.clone()).address()));
+                    let question = format!(
+                        "Password of {}: ",
+                        thither_place::error::printable(&Ssh::from(settings.clone()).address())
+                    );
                     let answer = Secret::ask(&question);
                     settings.password = Some(answer.map_err(|error| {
                         self.bad(key, format!("it cannot be asked for: {}", plain(&error)))
@@ -120,9 +125,10 @@ fn first_line(file: &File) -> io::Result<Secret> {
     text.fill(0);
     match secret.expose().len() as u64 {
         0 => Err(io::Error::new(io::ErrorKind::InvalidData, "it holds no password")),
-        length if length > LONGEST_PASSWORD => {
-            Err(io::Error::new(io::ErrorKind::InvalidData, "its first line is too long for a password"))
-        }
+        length if length > LONGEST_PASSWORD => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "its first line is too long for a password",
+        )),
         _ => Ok(secret),
     }
 }

@@ -82,6 +82,9 @@ struct RootFlags {
     /// user can.
     #[arg(long)]
     skip_chdir: bool,
+    /// Beyond another hop: chroot(1) alone, without namespaces and mounts
+    #[arg(long)]
+    plain: bool,
 }
 
 /// What a fresh container is; see [`Options`].
@@ -137,8 +140,51 @@ struct ContainerFlags {
     plain_tcp: bool,
 }
 
+/// What a host over ssh has; see [`Options`].
+#[derive(Args)]
+#[command(next_help_heading = "A host over ssh")]
+struct SshFlags {
+    /// Be this user of the host [default: as ssh has it]
+    ///
+    /// It is who logs in; `--user` then becomes another one there, by sudo.
+    #[arg(long, value_name = "USER")]
+    username: Option<OsString>,
+    /// The port of its ssh server [default: as ssh has it, 22]
+    #[arg(long, value_name = "PORT")]
+    port: Option<OsString>,
+    /// Try this private key before all others
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    identity: Option<OsString>,
+    /// Use your own `ssh`, or the one that is built in [default: automatic]
+    ///
+    /// With `automatic` it is your own, if there is one and no password is given.
+    #[arg(long, value_name = "HOW", value_parser = ["true", "false", "automatic"])]
+    use_native: Option<String>,
+    /// What to do about a host whose key is not known [default: as ssh has it, reject]
+    ///
+    /// `autoadd` takes the key and remembers it, `warning` takes any.
+    #[arg(long, value_name = "POLICY", value_parser = ["reject", "autoadd", "warning"])]
+    missing_host_key_policy: Option<String>,
+    /// How long connecting may take
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<OsString>,
+    /// Ask a silent host after so long whether it is there; it is lost when it does not answer three times [default: 15]
+    #[arg(long, value_name = "SECONDS")]
+    keep_alive: Option<OsString>,
+    /// The password is the first line of this file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    password_file: Option<OsString>,
+    /// The password is the first line that this descriptor gives
+    #[arg(long, value_name = "NUMBER")]
+    password_fd: Option<OsString>,
+    /// Ask for the password at the terminal
+    #[arg(long)]
+    ask_password: bool,
+}
+
 fn all_flags(command: clap::Command) -> clap::Command {
-    ContainerFlags::augment_args(ImageFlags::augment_args(RootFlags::augment_args(command)))
+    let command = RootFlags::augment_args(command);
+    SshFlags::augment_args(ContainerFlags::augment_args(ImageFlags::augment_args(command)))
 }
 
 impl Args for Options {

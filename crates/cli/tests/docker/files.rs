@@ -25,9 +25,9 @@ impl<'e> Stalled<'e> {
         let folder = tool.test.dir().to_owned();
         std::fs::create_dir_all(folder.join("bin")).unwrap();
         std::fs::create_dir(folder.join("d")).unwrap();
-        std::fs::write(folder.join("d/large"), vec![b'x'; 300_000]).unwrap();
+        std::fs::write(folder.join("d/large"), vec![b'x'; 3_000_000]).unwrap();
         let tar = "#!/bin/sh\ncase $1 in --version) exit;; esac\n\
-                   /bin/tar \"$@\" | head -c 200000\nexec sleep 1000\n";
+                   /bin/tar \"$@\" | head -c 1000000\nexec sleep 1000\n";
         write_program(&folder.join("bin/tar"), tar);
         // By commands, as another user is.
         let user = std::fs::metadata("/proc/self").unwrap().uid();

@@ -41,7 +41,8 @@ fn by_a_script() {
     both(&way, &root, "");
     let here = place("a", &root, "");
     // Its own processes, and nothing left mounted.
-    let (said, complaints, code) = way.says(&["run", &here, "--", "sh", "-c", "echo /proc/[0-9]*"], b"");
+    let (said, complaints, code) =
+        way.says(&["run", &here, "--", "sh", "-c", "echo /proc/[0-9]*"], b"");
     assert_eq!((complaints.as_str(), code), ("", 0));
     assert!(said.split_whitespace().count() <= 4, "{said}");
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap();

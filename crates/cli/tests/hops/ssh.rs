@@ -12,7 +12,11 @@ fn a_host_beyond_a_host() {
     assert_eq!((said, complaints.as_str(), code), (format!("{hostile}..input"), "", 7));
     way.check(&["run", "ssh:a|ssh:b", "--", "true"], "", 0);
     // Beyond two.
-    way.check(&["run", "ssh:a|ssh:b|ssh:user-of-a", "--env", "A=1 2", "--", "sh", "-c", "echo $A"], "1 2\n", 0);
+    way.check(
+        &["run", "ssh:a|ssh:b|ssh:user-of-a", "--env", "A=1 2", "--", "sh", "-c", "echo $A"],
+        "1 2\n",
+        0,
+    );
 }
 
 #[test]
@@ -33,8 +37,16 @@ fn python_and_files_beyond_two() {
 #[test]
 fn the_hop_that_failed_is_named() {
     let way = way!();
-    way.check_fails(&["run", "ssh:nowhere.invalid|ssh:b", "--", "true"], &["ssh:nowhere.invalid"], 125);
-    way.check_fails(&["run", "ssh:a|ssh:nowhere.invalid", "--", "true"], &["`ssh:nowhere.invalid`"], 125);
+    way.check_fails(
+        &["run", "ssh:nowhere.invalid|ssh:b", "--", "true"],
+        &["ssh:nowhere.invalid"],
+        125,
+    );
+    way.check_fails(
+        &["run", "ssh:a|ssh:nowhere.invalid", "--", "true"],
+        &["`ssh:nowhere.invalid`"],
+        125,
+    );
     way.check_fails(&["run", "ssh:a|chroot:/none?plain", "--", "true"], &["/none"], 125);
     way.check_fails(&["run", "local:|ssh:a|smb:x", "--", "true"], &["smb:x"], 125);
 }

@@ -42,11 +42,11 @@ pub use destination::{put_files, temporary_name};
 pub use header::Timestamp;
 pub use packer::Tar;
 pub use paths::{Named, named};
+pub use source::{Entries, Found};
 pub use spawned::{
     Attempt, Attempted, NAME_FUNCTIONS, get as get_by_command, put as put_by_command,
     try_put as try_put_by_command,
 };
-pub use source::{Entries, Found};
 pub use tree::Tree;
 
 /// What is wrong with an entry that a link before it would lead elsewhere.

@@ -228,7 +228,10 @@ fn name_of(name: &[u8]) -> &std::ffi::OsStr {
 }
 
 /// Repeats a read that was interrupted, or had nothing yet: then whoever watches may end it.
-pub(super) fn patiently<T>(watch: &mut Watch, mut read: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+pub(super) fn patiently<T>(
+    watch: &mut Watch,
+    mut read: impl FnMut() -> io::Result<T>,
+) -> io::Result<T> {
     loop {
         match read() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -286,9 +286,10 @@ fn a_function_need_not_keep_its_interpreter() {
         let py = python();
         let weak = py.downgrade();
         let alive = Arc::new(());
-        let held = (weak.clone(), Arc::clone(&alive));
+        let (caller, held) = (weak.clone(), Arc::clone(&alive));
         let f = py.callback(move |(n,): (i64,)| {
-            let py = held.0.upgrade().expect("who calls is there");
+            let _ = &held;
+            let py = caller.upgrade().expect("who calls is there");
             Ok(py.eval::<i64>("n + 1", locals! { n: n })?)
         });
         py.globals().unwrap().set_item("f", &f).unwrap();

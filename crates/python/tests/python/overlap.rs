@@ -3,9 +3,10 @@
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 
-use testkit::within_deadline;
+use testkit::{DEADLINE, wait_until, within_deadline};
 use thither_python::{Object, Python, locals};
 
+use crate::output::{listened, taken};
 use crate::{assert_alive, python};
 
 #[test]
@@ -106,17 +107,18 @@ fn first_uses_at_once() {
 #[test]
 fn a_thread_that_is_ended_leaves_its_calls_to_another() {
     within_deadline("a worker", || {
-        let py = python();
+        let (py, seen) = listened();
         py.exec(
-            "import ctypes, threading\nbegun, go = threading.Event(), threading.Event()\n\
+            "import ctypes, threading\ngo = threading.Event()\n\
             def end(ident):\n  f = ctypes.pythonapi.PyThreadState_SetAsyncExc\n\
             \x20 assert f(ctypes.c_ulong(ident), ctypes.py_object(SystemExit)) == 1",
             (),
         )
         .unwrap();
         thread::scope(|scope| {
-            let waits = scope.spawn(|| py.eval::<bool>("begun.set() or go.wait()", ()));
-            py.get("begun.wait").unwrap().call0::<()>().unwrap();
+            let waits = scope.spawn(|| py.eval::<bool>("print() or go.wait()", ()));
+            // Nothing else is asked before, so that it is the main thread that waits.
+            wait_until(DEADLINE, "it waits", || !taken(&seen).is_empty());
             let ident: u64 = py.get("threading.get_ident").unwrap().call0().unwrap();
             let end = py.get("end").unwrap();
             scope.spawn(move || end.call1::<()>((ident,)).unwrap()).join().unwrap();

@@ -155,7 +155,7 @@ impl Builtin {
     pub(crate) fn connect(&self, cancel: Option<BorrowedFd<'_>>) -> Result<()> {
         match self.pool.idle() {
             Some(_) => Ok(()),
-            None => self.dialled(cancel, async |lease| Ok(drop(lease))),
+            None => self.dialled(cancel, async |_| Ok(())),
         }
     }
 

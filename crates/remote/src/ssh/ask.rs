@@ -28,7 +28,9 @@ impl Secret {
                 Ok(0) => break Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(_) if ABORT.contains(&byte[0]) => break Err(io::ErrorKind::Interrupted.into()),
                 Ok(_) if matches!(byte[0], b'\n' | b'\r') => break Ok(()),
-                Ok(_) if byte[0] == 4 && line.is_empty() => break Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) if byte[0] == 4 && line.is_empty() => {
+                    break Err(io::ErrorKind::UnexpectedEof.into());
+                }
                 Ok(_) if matches!(byte[0], 8 | 127) => drop(line.pop()),
                 // ^U
                 Ok(_) if byte[0] == 21 => line.clear(),

@@ -165,7 +165,8 @@ mod tests {
     #[test]
     fn questions() {
         let questions = ["me@web's password: ".to_owned(), "(me@web) ".to_owned()];
-        let check = |question, answered| assert_eq!(is_asked(&questions, question), answered, "{question}");
+        let check =
+            |question, answered| assert_eq!(is_asked(&questions, question), answered, "{question}");
         check("me@web's password: ", true);
         check("(me@web) Password: ", true);
         check("me@bastion's password: ", false);

@@ -17,8 +17,14 @@ const KNOWN: &[(&str, &str)] = &[
         "host key is known for",
         "compare its key with what its owner says, then connect once with the option missing_host_key_policy=autoadd",
     ),
-    ("Host key verification failed", "see which key `ssh-keyscan HOST` gets, and what its owner says"),
-    ("Permission denied", "see which keys and passwords it takes with `ssh -v HOST`; `ssh-add -l` lists the agent's"),
+    (
+        "Host key verification failed",
+        "see which key `ssh-keyscan HOST` gets, and what its owner says",
+    ),
+    (
+        "Permission denied",
+        "see which keys and passwords it takes with `ssh -v HOST`; `ssh-add -l` lists the agent's",
+    ),
     ("Too many authentication failures", "name the key with the option identity=FILE"),
     ("Could not resolve hostname", "check the name"),
     ("Connection refused", "check the port, and that an ssh server listens there"),
@@ -27,17 +33,26 @@ const KNOWN: &[(&str, &str)] = &[
     ("Network is unreachable", "check the network"),
     ("Bad configuration option", "correct the line in ssh_config"),
     ("UNPROTECTED PRIVATE KEY FILE", "take away the others' permissions with `chmod go= FILE`"),
-    ("UNKNOWN port", "check the host's name and port as they are over there, and that an ssh server listens"),
+    (
+        "UNKNOWN port",
+        "check the host's name and port as they are over there, and that an ssh server listens",
+    ),
     ("banner exchange", "check that an ssh server listens on that port"),
-    ("no matching", "the host speaks none of the algorithms that are allowed: see `ssh -Q` and the host's settings"),
+    (
+        "no matching",
+        "the host speaks none of the algorithms that are allowed: see `ssh -Q` and the host's settings",
+    ),
 ];
 
 /// The error for what `ssh` has printed. Its last line says what ended it; that a key has changed says a line before.
 pub(super) fn failed(place: &str, stderr: &[u8]) -> Error {
     let text = String::from_utf8_lossy(stderr);
     let hint = KNOWN.iter().find(|(words, _)| text.contains(words)).map(|(_, hint)| hint);
-    let lines: Vec<&str> =
-        text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('@')).collect();
+    let lines: Vec<&str> = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('@'))
+        .collect();
     let changed = text.contains("REMOTE HOST IDENTIFICATION HAS CHANGED");
     let unknown = lines.iter().find(|line| line.contains("host key is known for"));
     // So it calls a proxy: the stream from another hop.

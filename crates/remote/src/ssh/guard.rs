@@ -25,14 +25,18 @@ k HUP;k TERM;k CONT;sleep 1;k KILL";
 
 /// The names of signals by their Linux numbers: those over there may be others.
 const NAMES: [&str; 32] = [
-    "0", "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM",
-    "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF",
-    "WINCH", "IO", "PWR", "SYS",
+    "0", "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2",
+    "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG",
+    "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
 ];
 
 /// The name of a signal.
 pub(super) fn signal_name(signal: i32) -> Option<&'static str> {
-    usize::try_from(signal).ok().filter(|&number| number > 0).and_then(|number| NAMES.get(number)).copied()
+    usize::try_from(signal)
+        .ok()
+        .filter(|&number| number > 0)
+        .and_then(|number| NAMES.get(number))
+        .copied()
 }
 
 /// See the [module](self).
@@ -45,7 +49,12 @@ pub(super) struct Guard {
 
 impl Guard {
     /// Starts it, without waiting for it.
-    pub(super) fn start(mut mux: Mux, shell: Shell, token: &str, user: Option<&str>) -> io::Result<Guard> {
+    pub(super) fn start(
+        mut mux: Mux,
+        shell: Shell,
+        token: &str,
+        user: Option<&str>,
+    ) -> io::Result<Guard> {
         let script = script(token, user);
         let line = match shell {
             Shell::Posix => script,

@@ -42,7 +42,12 @@ const LONGEST_LINE: usize = 100 * 1024;
 ///
 /// # Errors
 /// For what cannot be said: a NUL, a variable whose name is none.
-pub(crate) fn request(command: &Command, shell: Shell, token: &str, place: &str) -> Result<Request> {
+pub(crate) fn request(
+    command: &Command,
+    shell: Shell,
+    token: &str,
+    place: &str,
+) -> Result<Request> {
     check_variables(command, place)?;
     let mut words: Vec<&OsStr> = Vec::new();
     let login = match &command.program {
@@ -72,7 +77,14 @@ pub(crate) fn request(command: &Command, shell: Shell, token: &str, place: &str)
 }
 
 /// The line with these words; if it `reads`, a [`preface`] follows.
-fn line(command: &Command, dir: Option<&OsStr>, words: &[&OsStr], shell: Shell, token: &str, reads: bool) -> Vec<u8> {
+fn line(
+    command: &Command,
+    dir: Option<&OsStr>,
+    words: &[&OsStr],
+    shell: Shell,
+    token: &str,
+    reads: bool,
+) -> Vec<u8> {
     let script = script(command, dir, reads);
     let mut line = Vec::new();
     if command.env_clear {
@@ -112,14 +124,19 @@ fn script(command: &Command, dir: Option<&OsStr>, reads: bool) -> Vec<u8> {
     let mut enter = Vec::new();
     if let Some(dir) = dir {
         // A directory `-` would be the one before, and one that begins with `-` an option.
-        let dir = if dir.as_bytes().starts_with(b"-") { [b"./", dir.as_bytes()].concat() } else { dir.as_bytes().to_vec() };
+        let dir = if dir.as_bytes().starts_with(b"-") {
+            [b"./", dir.as_bytes()].concat()
+        } else {
+            dir.as_bytes().to_vec()
+        };
         enter.extend_from_slice(b"unset CDPATH;cd ");
         push_word(&mut enter, OsStr::from_bytes(&dir));
         enter.extend_from_slice(b"||exit 125;");
     }
     // What a shell called `sh` may set by itself.
     let tidy: &[u8] = if command.env_clear { b"unset PWD OLDPWD SHLVL;" } else { b"" };
-    let is_option = matches!(&command.program, Program::Named(name) if name.as_bytes().starts_with(b"-"));
+    let is_option =
+        matches!(&command.program, Program::Named(name) if name.as_bytes().starts_with(b"-"));
     let run: &[u8] = match (login, is_option) {
         (true, _) => LOGIN_SHELL.as_bytes(),
         // Always the program of this name, and never what the shell has of it.
@@ -189,7 +206,10 @@ fn check_variables(command: &Command, place: &str) -> Result<()> {
         let is_name = name.first().is_some_and(|byte| !byte.is_ascii_digit())
             && name.iter().all(|&byte| byte == b'_' || byte.is_ascii_alphanumeric());
         if !is_name {
-            return Err(unsayable(place, "a variable whose name is not of letters, digits and `_`"));
+            return Err(unsayable(
+                place,
+                "a variable whose name is not of letters, digits and `_`",
+            ));
         }
         if value.as_ref().is_some_and(|value| value.as_bytes().contains(&0)) {
             return Err(unsayable(place, "a NUL byte in the value of a variable"));

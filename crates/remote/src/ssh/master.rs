@@ -84,7 +84,9 @@ impl Master {
         let here = |source: io::Error| here(place, source);
         let lock_path = self.beside("lock");
         let mut lock = sweep::lock_file(&lock_path).map_err(here)?;
-        while !lock::try_lock(&lock, Kind::Exclusive).map_err(here)? || !sweep::is_still(&lock, &lock_path) {
+        while !lock::try_lock(&lock, Kind::Exclusive).map_err(here)?
+            || !sweep::is_still(&lock, &lock_path)
+        {
             if wait(&[Interest::Nothing], cancel, Some(LOOK)).map_err(here)?.is_none() {
                 return Err(Error::Cancelled { place: place.into() });
             }
@@ -119,7 +121,16 @@ impl Master {
     ) -> Result<()> {
         let mut command = Command::new(program::program());
         // Our socket and nothing else: no forwardings of the user's own, no terminal, no command.
-        command.args(["-M", "-N", "-f", "-T", "-o", "ClearAllForwardings=yes", "-o", "RemoteCommand=none"]);
+        command.args([
+            "-M",
+            "-N",
+            "-f",
+            "-T",
+            "-o",
+            "ClearAllForwardings=yes",
+            "-o",
+            "RemoteCommand=none",
+        ]);
         let mut path = OsString::from("ControlPath=");
         path.push(escaped(&self.path));
         command.arg("-o").arg(path).arg("-o").arg(format!("ControlPersist={}", PERSIST.as_secs()));
@@ -172,7 +183,8 @@ impl Master {
         let Some(mut mux) = self.running()? else { return Ok(Shell::Unknown) };
         let (mut reader, writer) = io::pipe()?;
         let null = File::options().read(true).write(true).open("/dev/null")?;
-        let session = Session { term: None, line: b"echo thither $SHELL", subsystem: false, agent: false };
+        let session =
+            Session { term: None, line: b"echo thither $SHELL", subsystem: false, agent: false };
         mux.open(&session, [null.as_fd(), writer.as_fd(), null.as_fd()])?;
         drop(writer);
         if mux.wait(Some(SHELL_ANSWERS))? != News::Opened {
@@ -265,8 +277,10 @@ fn wait(
 ) -> io::Result<Option<Vec<bool>>> {
     let cancel = cancel.map_or(Interest::Nothing, |fd| Interest::Read(fd.as_fd()));
     let all: Vec<Interest<'_>> = interests.iter().copied().chain([cancel]).collect();
-    let mut ready: Vec<bool> =
-        poll(&all, timeout)?.iter().map(|ready| ready.now || ready.hang_up || ready.error).collect();
+    let mut ready: Vec<bool> = poll(&all, timeout)?
+        .iter()
+        .map(|ready| ready.now || ready.hang_up || ready.error)
+        .collect();
     Ok((!ready.pop().unwrap_or_default()).then_some(ready))
 }
 

@@ -31,6 +31,7 @@ mod guard;
 mod sweep;
 mod proxy;
 mod forward;
+mod files;
 mod place;
 
 pub use askpass::answer_for_ssh;

@@ -6,14 +6,14 @@
 use std::io::{self, IoSlice, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use rustix::net::{
-    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags,
-    SocketType, connect, sendmsg, socket_with, sockopt,
+    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix,
+    SocketFlags, SocketType, connect, sendmsg, socket_with, sockopt,
 };
 use rustix::process::Pid;
 use thither_place::Endpoint;
@@ -123,7 +123,11 @@ impl Mux {
     }
 
     /// Asks for a session on these descriptors. [`News::Opened`] or [`News::Refused`] follows.
-    pub(crate) fn open(&mut self, session: &Session<'_>, fds: [BorrowedFd<'_>; 3]) -> io::Result<()> {
+    pub(crate) fn open(
+        &mut self,
+        session: &Session<'_>,
+        fds: [BorrowedFd<'_>; 3],
+    ) -> io::Result<()> {
         let message = Message::new(NEW_SESSION)
             .number(REQUEST)
             .text(b"")

@@ -2,10 +2,11 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use thither_place::archive::Archive;
 use thither_place::{Command, Endpoint, Error, Local, Place, Process, Result};
 
 use super::forward;
@@ -24,11 +25,13 @@ const MASTERS: u32 = 32;
 #[must_use = "a place does nothing by itself"]
 pub struct Ssh {
     settings: Settings,
+    /// Whether there is `tar` over there, once that was looked at.
+    pub(super) tar: Arc<OnceLock<bool>>,
 }
 
 impl From<Settings> for Ssh {
     fn from(settings: Settings) -> Ssh {
-        Ssh { settings }
+        Ssh { settings, tar: Arc::default() }
     }
 }
 
@@ -111,9 +114,12 @@ impl Ssh {
         }
         let token = token().map_err(|source| here(&place, source))?;
         for number in 0..MASTERS {
-            let master = Master::new(&self.settings, number).map_err(|source| here(&place, source))?;
+            let master =
+                Master::new(&self.settings, number).map_err(|source| here(&place, source))?;
             let Some(master) = master else { break };
-            let Some(mux) = self.connection(&master, &place, command.cancel.as_ref())? else { break };
+            let Some(mux) = self.connection(&master, &place, command.cancel.as_ref())? else {
+                break;
+            };
             let about = master.about();
             let request = line::request(command, about.shell, &token, &place)?;
             let host = Host { place: &place, master: &master, about };
@@ -135,8 +141,22 @@ impl Ssh {
         stream.transpose().map_err(|source| here(&place, source))
     }
 
+    /// A connection to the first master; `None` where there is none that we understand.
+    pub(super) fn master_connection(&self) -> Result<Option<Mux>> {
+        let place = self.address();
+        match Master::new(&self.settings, 0).map_err(|source| here(&place, source))? {
+            Some(master) => self.connection(&master, &place, None),
+            None => Ok(None),
+        }
+    }
+
     /// A connection to a master that runs from now on. `None` where there can be none that we understand.
-    fn connection(&self, master: &Master, place: &str, cancel: Option<&Arc<OwnedFd>>) -> Result<Option<Mux>> {
+    fn connection(
+        &self,
+        master: &Master,
+        place: &str,
+        cancel: Option<&Arc<OwnedFd>>,
+    ) -> Result<Option<Mux>> {
         match master.running() {
             Ok(Some(mux)) => Ok(Some(mux)),
             Ok(None) => master.start(&self.settings, place, cancel),
@@ -158,7 +178,16 @@ impl Ssh {
             return Err(Error::Unsupported { action, place: place.into(), hint: None });
         }
         let mut ssh = Command::new(program::program())
-            .args(["-o", "ControlPath=none", "-o", "ClearAllForwardings=yes", "-o", "LogLevel=ERROR", "-e", "none"])
+            .args([
+                "-o",
+                "ControlPath=none",
+                "-o",
+                "ClearAllForwardings=yes",
+                "-o",
+                "LogLevel=ERROR",
+                "-e",
+                "none",
+            ])
             .args(program::options(&self.settings, &effective));
         if let thither_place::Streams::Terminal(_) = &command.streams {
             ssh = ssh.arg("-tt");
@@ -190,5 +219,13 @@ impl Place for Ssh {
             Some(stream) => Ok(stream),
             None => thither_place::connect::by_command(self, to),
         }
+    }
+
+    fn get(&self, path: &Path) -> Result<Archive> {
+        self.get_files(path)
+    }
+
+    fn put(&self, archive: Archive, path: &Path) -> Result<()> {
+        self.put_files(archive, path)
     }
 }

@@ -16,7 +16,8 @@ const LONGEST: usize = 1024 * 1024;
 
 /// The program.
 pub(super) fn program() -> OsString {
-    let named = VARIABLES.iter().find_map(|name| env::var_os(name).filter(|value| !value.is_empty()));
+    let named =
+        VARIABLES.iter().find_map(|name| env::var_os(name).filter(|value| !value.is_empty()));
     named.unwrap_or_else(|| "ssh".into())
 }
 
@@ -125,7 +126,10 @@ pub(super) fn options(settings: &Settings, effective: &Effective) -> Vec<OsStrin
         other => other,
     };
     if let Some(interval) = keep_alive {
-        set(format!("ServerAliveInterval={}", if interval.is_zero() { 0 } else { whole_seconds(interval) }));
+        set(format!(
+            "ServerAliveInterval={}",
+            if interval.is_zero() { 0 } else { whole_seconds(interval) }
+        ));
         set("ServerAliveCountMax=3".into());
     }
     args

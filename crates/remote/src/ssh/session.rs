@@ -45,7 +45,9 @@ pub(super) fn start(
         thither_place::Streams::Terminal(terminal) => Some(terminal),
         thither_place::Streams::Separate { .. } => None,
     };
-    let term = terminal.map(|terminal| terminal.term.as_ref().map_or(&b"dumb"[..], |term| term.as_encoded_bytes()));
+    let term = terminal.map(|terminal| {
+        terminal.term.as_ref().map_or(&b"dumb"[..], |term| term.as_encoded_bytes())
+    });
     let session = Session {
         term,
         line: request.line.as_deref().unwrap_or_default(),
@@ -79,7 +81,8 @@ pub(super) fn start(
     }
     let leader = pty.map(|pty| joined(pty, request)).transpose().map_err(here)?;
     let clone = leader.as_ref().map(OwnedFd::try_clone).transpose().map_err(here)?;
-    let mut held = Held::new(host, command, request, mux, clone.zip(master), copying).map_err(here)?;
+    let mut held =
+        Held::new(host, command, request, mux, clone.zip(master), copying).map_err(here)?;
     // Whoever reads pipes need not look at anything else, so nothing would start it later.
     if ours.iter().any(Option::is_some) {
         held.guard();
@@ -94,7 +97,8 @@ pub(super) fn start(
 /// What comes of asking for a session.
 fn opening(mux: &mut Mux, command: &Command, place: &str) -> Result<News> {
     let cancel = command.cancel.as_ref().map_or(Interest::Nothing, |fd| Interest::Read(fd.as_fd()));
-    let ready = poll(&[Interest::Read(mux.as_fd()), cancel], None).map_err(|source| here(place, source))?;
+    let ready =
+        poll(&[Interest::Read(mux.as_fd()), cancel], None).map_err(|source| here(place, source))?;
     if !ready[0].now && !ready[0].hang_up {
         return Err(Error::Cancelled { place: place.into() });
     }
@@ -215,7 +219,12 @@ impl Held {
     }
 
     fn failed(&self, action: &str, source: io::Error) -> Error {
-        Error::Place { action: action.into(), place: self.place.clone(), source: Box::new(source), hint: None }
+        Error::Place {
+            action: action.into(),
+            place: self.place.clone(),
+            source: Box::new(source),
+            hint: None,
+        }
     }
 
     /// Whether all that was printed has arrived.
@@ -270,8 +279,12 @@ impl Control for Held {
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
                 other => other.map_err(|source| self.failed("pass on a signal", source)),
             },
-            None if self.token.is_empty() => Err(unsupported(Some("type what the shell takes for it"))),
-            None => Err(unsupported(Some("the host may allow more sessions: MaxSessions in sshd_config"))),
+            None if self.token.is_empty() => {
+                Err(unsupported(Some("type what the shell takes for it")))
+            }
+            None => Err(unsupported(Some(
+                "the host may allow more sessions: MaxSessions in sshd_config",
+            ))),
         }
     }
 
@@ -318,7 +331,8 @@ impl Control for Held {
     }
 
     fn end_input(&mut self, terminal: Option<BorrowedFd<'_>>) -> Result<()> {
-        let Some(terminal) = terminal.or(self.terminal.as_ref().map(|(leader, _)| leader.as_fd())) else {
+        let Some(terminal) = terminal.or(self.terminal.as_ref().map(|(leader, _)| leader.as_fd()))
+        else {
             let action = "end an input that is not ours".to_owned();
             return Err(Error::Unsupported { action, place: self.place.clone(), hint: None });
         };

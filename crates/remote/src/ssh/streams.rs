@@ -161,7 +161,9 @@ impl Write for Blocking {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         loop {
             match rustix::io::write(&self.0, bytes) {
-                Err(rustix::io::Errno::AGAIN) => drop(poll(&[Interest::Write(self.0.as_fd())], None)?),
+                Err(rustix::io::Errno::AGAIN) => {
+                    drop(poll(&[Interest::Write(self.0.as_fd())], None)?)
+                }
                 other => return Ok(other?),
             }
         }
@@ -200,7 +202,9 @@ fn own(number: usize) -> io::Result<OwnedFd> {
         _ => io::stderr().as_fd().try_clone_to_owned(),
     };
     match cloned {
-        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::BADF.raw_os_error()) => null(),
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::BADF.raw_os_error()) => {
+            null()
+        }
         other => other,
     }
 }

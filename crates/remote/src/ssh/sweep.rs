@@ -17,7 +17,8 @@ pub(super) fn lock_file(path: &Path) -> io::Result<File> {
 
 /// Whether the file that we have locked is still the one of this name: who sweeps removes it.
 pub(super) fn is_still(file: &File, path: &Path) -> bool {
-    let numbers = [fs::metadata(path), file.metadata()].map(|found| found.map(|file| file.ino()).ok());
+    let numbers =
+        [fs::metadata(path), file.metadata()].map(|found| found.map(|file| file.ino()).ok());
     numbers[0].is_some() && numbers[0] == numbers[1]
 }
 
@@ -38,7 +39,8 @@ pub(super) fn sweep(folder: &Path) {
 fn sweep_master(lock_path: &Path) -> io::Result<()> {
     let file = lock_file(lock_path)?;
     let socket = lock_path.with_extension("");
-    if !lock::try_lock(&file, Kind::Exclusive)? || !is_still(&file, lock_path) || !is_dead(&socket) {
+    if !lock::try_lock(&file, Kind::Exclusive)? || !is_still(&file, lock_path) || !is_dead(&socket)
+    {
         return Ok(());
     }
     for path in [&socket, &lock_path.with_extension("about")] {

@@ -41,7 +41,8 @@ impl Drop for Rc {
 #[test]
 fn a_shell_that_talks() {
     let host = host!("bash");
-    let talk = "echo welcome; echo thither /bin/evil; echo to stderr >&2; trap 'echo trapped' EXIT\n";
+    let talk =
+        "echo welcome; echo thither /bin/evil; echo to stderr >&2; trap 'echo trapped' EXIT\n";
     // Nobody else logs in as this user: it is the test's own.
     let user = match testkit::PasswordUser::new() {
         Ok(user) => user,
@@ -89,7 +90,11 @@ fn a_shell_that_hangs_at_its_start_is_waited_for() {
         Err(reason) => testkit::skip!("{reason}"),
     };
     let gate = std::path::Path::new("/home").join(user.name()).join("gate");
-    let _rc = Rc::new(user.name(), ".profile", &format!("while [ ! -e {} ]; do sleep 0.05; done\n", gate.display()));
+    let _rc = Rc::new(
+        user.name(),
+        ".profile",
+        &format!("while [ ! -e {} ]; do sleep 0.05; done\n", gate.display()),
+    );
     let place = host.place().user(user.name());
     // A login shell alone reads it.
     assert_eq!(prints(&place, &Command::new("echo").arg("a")), b"a\n");

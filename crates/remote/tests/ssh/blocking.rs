@@ -48,7 +48,8 @@ fn pipes_sockets_and_terminals_keep_their_mode() {
                 fcntl_setfl(end, flags).unwrap();
             }
             let copy = |end: &OwnedFd| fd(end.try_clone().unwrap());
-            let command = Command::new("cat").stdin(copy(&input)).stdout(copy(&output)).stderr(copy(&output));
+            let command =
+                Command::new("cat").stdin(copy(&input)).stdout(copy(&output)).stderr(copy(&output));
             let process = place.spawn(&command).unwrap();
             drop(command);
             let check = |when: &str| {
@@ -75,7 +76,8 @@ fn a_file_keeps_its_mode() {
     let input = File::open("/etc/passwd").unwrap();
     let output = tempfile::tempfile().unwrap();
     let copy = |end: &File| fd(end.try_clone().unwrap());
-    let command = Command::new("cat").stdin(copy(&input)).stdout(copy(&output)).stderr(copy(&output));
+    let command =
+        Command::new("cat").stdin(copy(&input)).stdout(copy(&output)).stderr(copy(&output));
     assert_eq!(wait(host.place().spawn(&command).unwrap()).unwrap(), Exit::Code(0));
     assert_eq!(output.metadata().unwrap().len(), input.metadata().unwrap().len());
     assert!(!is_nonblocking(&input) && !is_nonblocking(&output));
@@ -114,7 +116,9 @@ fn nothing_is_left_open() {
         run();
     }
     let what = "as many descriptors as before";
-    testkit::wait_until(testkit::DEADLINE, what, || testkit::descriptors(std::process::id()).len() <= before);
+    testkit::wait_until(testkit::DEADLINE, what, || {
+        testkit::descriptors(std::process::id()).len() <= before
+    });
     let tasks = || std::fs::read_dir("/proc/self/task").unwrap().count();
     // The test's own, and libtest's.
     testkit::wait_until(testkit::DEADLINE, "the end of the threads", || tasks() <= 2);

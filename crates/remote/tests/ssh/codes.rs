@@ -31,7 +31,8 @@ fn codes(place: &Ssh) {
 }
 
 /// Signals that end a program, by their numbers.
-const DEADLY: [i32; 21] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 24, 25, 26, 29, 31];
+const DEADLY: [i32; 21] =
+    [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 24, 25, 26, 29, 31];
 
 fn killed(place: &Ssh) {
     for signal in DEADLY {
@@ -90,7 +91,8 @@ fn a_script_is_run_as_a_local_one() {
     let host = host!("bash");
     // Its parent ignores nothing, and it has no descriptors but three.
     // Of the signals with names: those of the C library may be ignored by who started the tests.
-    let script = "trap; ls /proc/self/fd; grep -E 'Sig(Blk|Ign)' /proc/self/status | grep -v '0000000$'";
+    let script =
+        "trap; ls /proc/self/fd; grep -E 'Sig(Blk|Ign)' /proc/self/status | grep -v '0000000$'";
     let output = output(&host.place(), &sh(script));
     assert_eq!(String::from_utf8_lossy(&output.stdout), "0\n1\n2\n3\n");
 }

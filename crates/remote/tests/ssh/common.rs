@@ -73,7 +73,8 @@ pub(crate) fn fd(file: impl Into<OwnedFd>) -> Stream {
 pub(crate) fn output(place: &Ssh, command: &Command) -> Output {
     let (place, command) = (place.clone(), command.clone());
     let shown: String = format!("{command:?}").chars().take(400).collect();
-    within_deadline(&shown, move || place.output(&command)).unwrap_or_else(|e| panic!("{}", told(&e)))
+    within_deadline(&shown, move || place.output(&command))
+        .unwrap_or_else(|e| panic!("{}", told(&e)))
 }
 
 /// Its standard output, after an end with code 0 and without a complaint.
@@ -103,7 +104,9 @@ pub(crate) fn wait(mut process: Process) -> Result<Exit, Error> {
 pub(crate) fn error(place: &Ssh, command: &Command) -> Error {
     let (place, command) = (place.clone(), command.clone());
     let shown = format!("{command:?}");
-    let result = within_deadline(&shown, move || place.spawn(&command).and_then(|mut process| process.wait()));
+    let result = within_deadline(&shown, move || {
+        place.spawn(&command).and_then(|mut process| process.wait())
+    });
     result.expect_err(&shown)
 }
 
@@ -140,7 +143,8 @@ pub(crate) fn line(from: &impl AsFd) -> String {
     let mut line = Vec::new();
     while line.last() != Some(&b'\n') {
         let left = end.saturating_duration_since(Instant::now());
-        let ready = thither_term::poll(&[thither_term::Interest::Read(from.as_fd())], Some(left)).expect("poll");
+        let ready = thither_term::poll(&[thither_term::Interest::Read(from.as_fd())], Some(left))
+            .expect("poll");
         assert!(ready[0].now, "no more came: {:?}", String::from_utf8_lossy(&line));
         let mut byte = [0];
         let n = rustix::io::read(from, &mut byte).expect("a stream");
@@ -160,8 +164,10 @@ pub(crate) struct Started {
 /// Starts a script whose first line of output is a number.
 #[track_caller]
 pub(crate) fn started(place: &Ssh, command: Command) -> Started {
-    let (place, command) = (place.clone(), command.stdin(Stream::Null).stdout(Stream::Piped).stderr(Stream::Null));
-    let process = within_deadline("the start", move || place.spawn(&command)).unwrap_or_else(|e| panic!("{}", told(&e)));
+    let (place, command) =
+        (place.clone(), command.stdin(Stream::Null).stdout(Stream::Piped).stderr(Stream::Null));
+    let process = within_deadline("the start", move || place.spawn(&command))
+        .unwrap_or_else(|e| panic!("{}", told(&e)));
     let pid = line(process.stdout.as_ref().expect("a pipe")).parse().expect("a number");
     Started { process, pid }
 }
@@ -202,7 +208,10 @@ impl Screen {
         let left = end.saturating_duration_since(Instant::now());
         let ready = thither_term::poll(&ready, Some(left)).expect("poll");
         let shown = String::from_utf8_lossy(&self.shown);
-        assert!((ready[0].now || ready[0].hang_up) && !left.is_zero(), "nothing more came: {shown:?}");
+        assert!(
+            (ready[0].now || ready[0].hang_up) && !left.is_zero(),
+            "nothing more came: {shown:?}"
+        );
         let mut bytes = [0; 16 * 1024];
         // A pty whose other side is closed gives EIO.
         let n = rustix::io::read(&self.terminal, &mut bytes).unwrap_or(0);

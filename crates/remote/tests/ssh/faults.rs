@@ -69,7 +69,10 @@ fn a_wrong_key() {
     let host = host!("sh");
     host.configure("");
     let identity = SshHome::folder().join("id_other");
-    let keygen = std::process::Command::new("ssh-keygen").args(["-q", "-N", "", "-t", "ed25519", "-f"]).arg(&identity).status();
+    let keygen = std::process::Command::new("ssh-keygen")
+        .args(["-q", "-N", "", "-t", "ed25519", "-f"])
+        .arg(&identity)
+        .status();
     assert!(keygen.unwrap().success());
     let config = std::fs::read_to_string(host.sshd.ssh_config()).unwrap();
     let config = config.replace(host.sshd.identity().to_str().unwrap(), identity.to_str().unwrap());

@@ -54,7 +54,10 @@ fn are_lost(processes: Vec<Process>, place: &Ssh) {
         // Who reads sees the end as well.
         if let Some(stdout) = process.stdout.take() {
             let mut stdout = std::fs::File::from(stdout);
-            within_deadline("the end of its output", move || std::io::copy(&mut stdout, &mut std::io::sink())).unwrap();
+            within_deadline("the end of its output", move || {
+                std::io::copy(&mut stdout, &mut std::io::sink())
+            })
+            .unwrap();
         }
         is_lost(wait(process), place);
     }
@@ -87,7 +90,10 @@ fn the_server_is_killed() {
 /// A host behind a proxy.
 fn behind(host: &Host) -> (Proxy, Ssh) {
     let proxy = Proxy::tcp_to_tcp(host.sshd.address());
-    host.configure(&format!("HostKeyAlias [127.0.0.1]:{}\nServerAliveInterval 1", host.sshd.port()));
+    host.configure(&format!(
+        "HostKeyAlias [127.0.0.1]:{}\nServerAliveInterval 1",
+        host.sshd.port()
+    ));
     let place = host.place().port(proxy.address().port());
     (proxy, place)
 }

@@ -9,13 +9,17 @@ use std::sync::Arc;
 use testkit::{DEADLINE, SshHome, wait_until, within_deadline};
 use thither_place::{Command, Error, Exit, Place};
 
-use crate::common::{Started, error, host, in_threads, null, output, says, sh, started, told, wait};
+use crate::common::{
+    Started, error, host, in_threads, null, output, says, sh, started, told, wait,
+};
 
 /// The sockets in the folder of our own records.
 fn sockets() -> Vec<PathBuf> {
     let entries = std::fs::read_dir("/run/thither").into_iter().flatten();
     let paths = entries.map(|entry| entry.unwrap().path());
-    paths.filter(|path| path.extension().is_none() && path.to_string_lossy().contains("/ssh-")).collect()
+    paths
+        .filter(|path| path.extension().is_none() && path.to_string_lossy().contains("/ssh-"))
+        .collect()
 }
 
 fn socket() -> PathBuf {
@@ -28,7 +32,9 @@ fn socket() -> PathBuf {
 fn twenty_at_a_cold_start_share_one() {
     let host = host!("bash");
     let place = host.place();
-    in_threads(20, 20, |n| assert_eq!(says(&place, &Command::new("echo").arg(n.to_string())), format!("{n}\n")));
+    in_threads(20, 20, |n| {
+        assert_eq!(says(&place, &Command::new("echo").arg(n.to_string())), format!("{n}\n"))
+    });
     assert_eq!(SshHome::masters().len(), 1);
     let accepted = host.sshd.log().matches("Accepted publickey").count();
     assert_eq!(accepted, 1, "{}", host.sshd.log());
@@ -38,7 +44,8 @@ fn twenty_at_a_cold_start_share_one() {
 fn more_than_a_host_allows() {
     let host = host!("bash", "MaxSessions 4");
     let place = host.place();
-    let all: Vec<Started> = (0..13).map(|_| started(&place, sh("echo $$; exec sleep 1000"))).collect();
+    let all: Vec<Started> =
+        (0..13).map(|_| started(&place, sh("echo $$; exec sleep 1000"))).collect();
     assert!(SshHome::masters().len() > 1);
     for mut one in all {
         one.process.signal(15).unwrap();
@@ -73,7 +80,11 @@ fn a_stale_socket_is_replaced() {
     }
     // One that the user ends by its own means.
     let exit = StdCommand::new(std::env::var_os("THITHER_SSH").unwrap())
-        .arg("-S").arg(socket()).args(["-O", "exit", "thither-test"]).output().unwrap();
+        .arg("-S")
+        .arg(socket())
+        .args(["-O", "exit", "thither-test"])
+        .output()
+        .unwrap();
     assert!(exit.status.success(), "{exit:?}");
     assert_eq!(says(&place, &Command::new("echo").arg("c")), "c\n");
 }
@@ -118,7 +129,9 @@ fn what_is_no_master() {
     let wrong = |answer| told(&squatted(&place, answer).unwrap_err());
     let expected = format!("cannot enter `{address}`: it is no control master; exit code 125");
     assert_eq!(wrong(b"\0\0\0\x08\0\0\0\x02\0\0\0\x04"), expected);
-    let garbage = format!("cannot enter `{address}`: the control master says what nobody understands; exit code 125");
+    let garbage = format!(
+        "cannot enter `{address}`: the control master says what nobody understands; exit code 125"
+    );
     assert_eq!(wrong(b"HTTP/1.1 200 OK\r\n\r\n"), garbage);
     // Of another version: the host is reached without a master.
     assert_eq!(squatted(&place, b"\0\0\0\x08\0\0\0\x01\0\0\0\x05").unwrap(), Exit::Code(0));
@@ -136,7 +149,10 @@ fn a_master_that_is_stopped_is_said() {
     let text = told(&error(&place, &null(Command::new("true"))));
     kill(master, "CONT");
     let address = format!("ssh:{}@thither-test", host.user);
-    assert_eq!(text, format!("cannot enter `{address}`: the control master does not answer; exit code 125"));
+    assert_eq!(
+        text,
+        format!("cannot enter `{address}`: the control master does not answer; exit code 125")
+    );
     assert_eq!(output(&place, &Command::new("true")).exit, Exit::Code(0));
 }
 
@@ -151,8 +167,13 @@ fn the_lock_of_a_dead_one_holds_nobody() {
     assert!(lock.exists());
     kill(SshHome::masters()[0], "KILL");
     // flock(1) takes another kind of lock, which says nothing about ours.
-    let mut other = StdCommand::new("flock").arg(&lock).args(["sh", "-c", "echo x; cat"])
-        .stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut other = StdCommand::new("flock")
+        .arg(&lock)
+        .args(["sh", "-c", "echo x; cat"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     crate::common::line(other.stdout.as_ref().unwrap());
     assert_eq!(output(&place, &Command::new("true")).exit, Exit::Code(0));
     drop(other.stdin.take());

@@ -12,7 +12,10 @@ fn signals(place: &Ssh) {
         let ended = wait(started.process);
         match signal {
             // The shell around it goes as well.
-            9 => assert!(matches!(ended, Ok(Exit::Code(137)) | Err(Error::Place { .. })), "{ended:?}"),
+            9 => assert!(
+                matches!(ended, Ok(Exit::Code(137)) | Err(Error::Place { .. })),
+                "{ended:?}"
+            ),
             _ => assert_eq!(ended.unwrap(), Exit::Code(128 + signal)),
         }
         ends(started.pid, "what got a signal");
@@ -106,7 +109,10 @@ fn dropping_at_once_ends_it() {
     let marker = testkit::Marker::new();
     let (name, value) = marker.variable();
     let place = host.place();
-    for command in [null(Command::new("sleep").arg("1000")), Command::new("sleep").arg("1000").stdin(Stream::Piped)] {
+    for command in [
+        null(Command::new("sleep").arg("1000")),
+        Command::new("sleep").arg("1000").stdin(Stream::Piped),
+    ] {
         // Once with a master that runs.
         for _ in 0..2 {
             // In its environment and not by us, so that it is seen from the first moment on.

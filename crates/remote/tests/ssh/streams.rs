@@ -74,8 +74,9 @@ enum Kind {
 fn start(place: &Ssh, command: Command, kind: Kind) -> (Process, Ends) {
     if kind == Kind::Piped {
         let mut process = place.spawn(&piped(command)).unwrap();
-        let [stdin, stdout, stderr] = [process.stdin.take(), process.stdout.take(), process.stderr.take()]
-            .map(|end| end.expect("a pipe").into());
+        let [stdin, stdout, stderr] =
+            [process.stdin.take(), process.stdout.take(), process.stderr.take()]
+                .map(|end| end.expect("a pipe").into());
         return (process, Ends { stdin, stdout, stderr });
     }
     let pair = || -> (OwnedFd, OwnedFd) {
@@ -127,7 +128,10 @@ fn sixty_four_mib_by_files() {
     source.rewind().unwrap();
     let mut target = tempfile::tempfile().unwrap();
     target.write_all(b"before").unwrap();
-    let command = Command::new("cat").stdin(fd(source)).stdout(fd(target.try_clone().unwrap())).stderr(Stream::Null);
+    let command = Command::new("cat")
+        .stdin(fd(source))
+        .stdout(fd(target.try_clone().unwrap()))
+        .stderr(Stream::Null);
     assert_eq!(wait(host.place().spawn(&command).unwrap()).unwrap(), Exit::Code(0));
     // Its place in the file is shared: what follows comes behind.
     target.write_all(b"after").unwrap();
@@ -202,7 +206,8 @@ fn half_of_a_socket_is_closed() {
 #[test]
 fn one_that_closes_its_streams_lives_on() {
     let host = host!("sh");
-    let (process, ends) = start(&host.place(), sh("exec <&- >&- 2>&-; sleep 0.2; exit 3"), Kind::Piped);
+    let (process, ends) =
+        start(&host.place(), sh("exec <&- >&- 2>&-; sleep 0.2; exit 3"), Kind::Piped);
     let Ends { stdin, stdout, stderr } = ends;
     assert_eq!(read_all(stdout), b"");
     assert_eq!(read_all(stderr), b"");
@@ -241,7 +246,14 @@ fn null_and_closed() {
     let host = host!("bash");
     let place = host.place();
     let command = sh("readlink /proc/self/fd/0; test -t 0 || echo no; cat");
-    assert_eq!(prints(&place, &command.stdin(Stream::Null)).escape_ascii().to_string().matches("no").count(), 1);
+    assert_eq!(
+        prints(&place, &command.stdin(Stream::Null))
+            .escape_ascii()
+            .to_string()
+            .matches("no")
+            .count(),
+        1
+    );
     let flood = null(sh("head -c 10000000 /dev/zero; head -c 10000000 /dev/zero >&2; exit 4"));
     assert_eq!(wait(place.spawn(&flood).unwrap()).unwrap(), Exit::Code(4));
     let full = || fd(File::options().write(true).open("/dev/full").unwrap());
@@ -268,7 +280,9 @@ fn a_background_job_keeps_an_output_open() {
     let pid: u32 = line(&stdout).parse().unwrap();
     drop(stdin);
     // All that may still come belongs to the command: as `ssh` does, we wait for it.
-    wait_until(DEADLINE, "the shell is gone", || !crate::common::lives(parent(pid)) || parent(pid) == 1);
+    wait_until(DEADLINE, "the shell is gone", || {
+        !crate::common::lives(parent(pid)) || parent(pid) == 1
+    });
     assert_eq!(process.control.event().unwrap(), None);
     let status = std::process::Command::new("kill").arg(pid.to_string()).status().unwrap();
     assert!(status.success());

@@ -84,7 +84,8 @@ fn variables_are_not_seen_and_first_keys_are_not_lost() {
     for_each_shell(|place| {
         for env in [&[][..], &[("A", "x\ny"), ("B", "it's \x03\r\x04\x1a\x11\\ 2")]] {
             let script = "read line; printf '<%s|%s|%s>' \"$line\" \"$A\" \"$B\"; stty -a | grep -o ' .icanon\\| .echo ' | tr -d ' \\n'";
-            let command = env.iter().fold(sh(script), |command, (name, value)| command.env(name, value));
+            let command =
+                env.iter().fold(sh(script), |command, (name, value)| command.env(name, value));
             let mut process = place.spawn(&command.terminal(SIZE)).unwrap();
             let mut screen = Screen::of(&mut process);
             if env.is_empty() {
@@ -94,7 +95,8 @@ fn variables_are_not_seen_and_first_keys_are_not_lost() {
                 screen.send("typed\r");
             }
             let shown = screen.rest();
-            let values: Vec<&str> = env.iter().map(|(_, value)| *value).chain(["", ""]).take(2).collect();
+            let values: Vec<&str> =
+                env.iter().map(|(_, value)| *value).chain(["", ""]).take(2).collect();
             let cooked = |text: &str| text.replace('\n', "\r\n");
             let expected = format!("<typed|{}|{}>", cooked(values[0]), cooked(values[1]));
             assert!(shown.contains(&expected), "{shown:?}");
@@ -119,7 +121,10 @@ fn long_variables_at_a_terminal() {
     let value = "it's long\n".repeat(10_000);
     let command = sh("printf %s \"$A\" | cksum").env("A", &value).terminal(SIZE);
     let (shown, exit) = shows(&host.place(), command, SIZE);
-    let expected = std::process::Command::new("sh").args(["-c", "printf %s \"$A\" | cksum"]).env("A", &value).output();
+    let expected = std::process::Command::new("sh")
+        .args(["-c", "printf %s \"$A\" | cksum"])
+        .env("A", &value)
+        .output();
     let expected = String::from_utf8(expected.unwrap().stdout).unwrap().replace('\n', "\r\n");
     assert_eq!((shown, exit), (expected, Exit::Code(0)));
 }
@@ -142,7 +147,10 @@ fn keys_make_signals() {
 #[test]
 fn a_job_is_stopped_and_continued() {
     let host = host!("bash");
-    let mut process = host.place().spawn(&Command::new("bash").args(["--norc", "-i"]).env("PS1", "$ ").terminal(SIZE)).unwrap();
+    let mut process = host
+        .place()
+        .spawn(&Command::new("bash").args(["--norc", "-i"]).env("PS1", "$ ").terminal(SIZE))
+        .unwrap();
     let mut screen = Screen::of(&mut process);
     screen.expect("$ ");
     screen.send("cat\r");
@@ -200,7 +208,11 @@ fn login_shells() {
             Ok(host) => host,
             Err(reason) => testkit::skip!("{reason}"),
         };
-        for command in [Command::login_shell(), Command::login_shell().dir("/proc"), Command::login_shell().env("A", "b c")] {
+        for command in [
+            Command::login_shell(),
+            Command::login_shell().dir("/proc"),
+            Command::login_shell().env("A", "b c"),
+        ] {
             let in_proc = command.dir.is_some();
             let with_env = !command.env.is_empty();
             let mut process = host.place().spawn(&command.terminal(SIZE)).unwrap();
@@ -217,10 +229,12 @@ fn login_shells() {
             assert_eq!(wait(process).unwrap(), Exit::Code(3), "{shell}");
         }
         // Without a terminal it reads what to do.
-        let mut process = host.place().spawn(&crate::common::piped(Command::login_shell())).unwrap();
+        let mut process =
+            host.place().spawn(&crate::common::piped(Command::login_shell())).unwrap();
         rustix::io::write(process.stdin.as_ref().unwrap(), b"echo here; exit 4\n").unwrap();
         process.stdin = None;
-        let output = testkit::within_deadline("a login shell", move || process.wait_with_output()).unwrap();
+        let output =
+            testkit::within_deadline("a login shell", move || process.wait_with_output()).unwrap();
         assert!(String::from_utf8_lossy(&output.stdout).contains("here\n"), "{shell}");
         assert_eq!(output.exit, Exit::Code(4));
     }
@@ -247,7 +261,13 @@ fn a_flood_is_whole_and_its_end_too() {
 #[test]
 fn no_terminal_is_given() {
     let host = host!("sh", "PermitTTY no");
-    let told = crate::common::told(&crate::common::error(&host.place(), &Command::new("true").terminal(SIZE)));
+    let told = crate::common::told(&crate::common::error(
+        &host.place(),
+        &Command::new("true").terminal(SIZE),
+    ));
     let address = format!("ssh:{}@thither-test", host.user);
-    assert_eq!(told, format!("cannot open a terminal in `{address}`: the host gives no terminal; exit code 125"));
+    assert_eq!(
+        told,
+        format!("cannot open a terminal in `{address}`: the host gives no terminal; exit code 125")
+    );
 }

@@ -43,9 +43,15 @@ fn words_variables_and_directories() {
         let command = Command::new("/usr/bin/printf").arg("%s\\0").args(words).user("daemon");
         let expected: String = words.iter().map(|word| format!("{word}\0")).collect();
         assert_eq!(prints(&place, &command), expected.as_bytes());
-        let env = sh("printf '%s|%s' \"$A\" \"$PWD\"").env("A", "x\n'y'").dir("/proc").user("daemon");
+        let env =
+            sh("printf '%s|%s' \"$A\" \"$PWD\"").env("A", "x\n'y'").dir("/proc").user("daemon");
         assert_eq!(says(&place, &env), "x\n'y'|/proc");
-        assert_eq!(says(&place, &Command::new("env").env_clear().env("A", "1").user("daemon")).matches("A=1").count(), 1);
+        assert_eq!(
+            says(&place, &Command::new("env").env_clear().env("A", "1").user("daemon"))
+                .matches("A=1")
+                .count(),
+            1
+        );
     });
 }
 
@@ -69,7 +75,11 @@ fn codes_and_signals() {
     }
     for signal in [1, 2, 6, 9, 11, 13, 15] {
         let output = output(&place, &sh(&format!("ulimit -c 0; kill -{signal} $$")).user("daemon"));
-        assert_eq!((output.exit, &output.stderr[..]), (Exit::Code(128 + signal), &b""[..]), "{signal}");
+        assert_eq!(
+            (output.exit, &output.stderr[..]),
+            (Exit::Code(128 + signal), &b""[..]),
+            "{signal}"
+        );
     }
     let missing = output(&place, &Command::new("no-such-program").user("daemon"));
     assert_eq!(missing.exit, Exit::Code(127));
@@ -140,7 +150,10 @@ fn it_has_a_terminal() {
     let command = sh("stty size; id -un; echo $A").user("daemon").env("A", "x").terminal(size);
     let mut process = host.place().spawn(&command).unwrap();
     let shown = crate::common::Screen::of(&mut process).rest();
-    assert_eq!((shown.as_str(), wait(process).unwrap()), ("17 91\r\ndaemon\r\nx\r\n", Exit::Code(0)));
+    assert_eq!(
+        (shown.as_str(), wait(process).unwrap()),
+        ("17 91\r\ndaemon\r\nx\r\n", Exit::Code(0))
+    );
     let piped = Command::new("cat").user("daemon").stdin(Stream::Piped).stdout(Stream::Piped);
     let process = host.place().spawn(&piped).unwrap();
     rustix::io::write(process.stdin.as_ref().unwrap(), b"line\n").unwrap();

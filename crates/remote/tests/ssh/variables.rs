@@ -19,7 +19,9 @@ fn check(place: &Ssh, value: &[u8]) {
 
 fn values(place: &Ssh) {
     let all: Vec<u8> = (1..=255).collect();
-    for value in [&b""[..], b"\n", b"\n\n", b"a\nb", b"'", b"\\", b"\\\n", b"$(id)", b"  a  ", b"\r\n", &all] {
+    for value in
+        [&b""[..], b"\n", b"\n\n", b"a\nb", b"'", b"\\", b"\\\n", b"$(id)", b"  a  ", b"\r\n", &all]
+    {
         check(place, value);
     }
     check(place, &b"long and 'quoted'\n".repeat(5_000));
@@ -49,7 +51,8 @@ shells!(values_by_sh "sh" values_by_bash "bash" values_by_zsh "zsh" values_by_fi
 fn a_megabyte_of_them() {
     let host = host!("sh");
     let value = "x".repeat(100_000);
-    let command = (0..10).fold(sh("printf %s $V0$V9 | wc -c"), |command, n| command.env(format!("V{n}"), &value));
+    let command = (0..10)
+        .fold(sh("printf %s $V0$V9 | wc -c"), |command, n| command.env(format!("V{n}"), &value));
     assert_eq!(says(&host.place(), &command), "200000\n");
 }
 
@@ -57,7 +60,9 @@ fn a_megabyte_of_them() {
 fn names_that_the_shell_has() {
     let host = host!("bash");
     let place = host.place();
-    for name in ["PATH", "IFS", "HOME", "PWD", "PS1", "LANG", "TERM", "_x", "thither_env", "s", "t", "ENV"] {
+    for name in
+        ["PATH", "IFS", "HOME", "PWD", "PS1", "LANG", "TERM", "_x", "thither_env", "s", "t", "ENV"]
+    {
         let value = if name == "PATH" { "/usr/bin:/bin:/x" } else { "/x y" };
         let command = Command::new("/usr/bin/printenv").arg(name).env(name, value);
         assert_eq!(says(&place, &command), format!("{value}\n"), "{name}");
@@ -78,7 +83,10 @@ fn an_empty_environment() {
             lines
         };
         assert_eq!(all(&Command::new("/usr/bin/env").env_clear()), [""; 0]);
-        assert_eq!(all(&Command::new("/usr/bin/env").env_clear().env("A", "1").env("PWD", "2")), ["A=1", "PWD=2"]);
+        assert_eq!(
+            all(&Command::new("/usr/bin/env").env_clear().env("A", "1").env("PWD", "2")),
+            ["A=1", "PWD=2"]
+        );
         let left = all(&Command::new("env").env_remove("HOME"));
         assert!(!left.is_empty() && !left.iter().any(|line| line.starts_with("HOME=")), "{left:?}");
         assert!(!left.iter().any(|line| line.starts_with("thither")), "{left:?}");

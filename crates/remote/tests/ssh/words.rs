@@ -14,29 +14,58 @@ use crate::common::{host, output, prints};
 
 /// What means something to some shell, and what is no text.
 const SPECIAL: [&[u8]; 28] = [
-    b"'", b"\"", b"\\", b"\n", b"\r", b"\t", b" ", b"!", b"$(id)", b"`id`", b"$HOME", b"~", b"=", b"-", b"--", b"*",
-    b"{a,b}", b"%", b"#", b";", b"&", b"|", b"<(id)", b"\xff", b"\xc3", b"\xf0\x9f\xa6\x80", b"\xef\x98\x80", b"^",
+    b"'",
+    b"\"",
+    b"\\",
+    b"\n",
+    b"\r",
+    b"\t",
+    b" ",
+    b"!",
+    b"$(id)",
+    b"`id`",
+    b"$HOME",
+    b"~",
+    b"=",
+    b"-",
+    b"--",
+    b"*",
+    b"{a,b}",
+    b"%",
+    b"#",
+    b";",
+    b"&",
+    b"|",
+    b"<(id)",
+    b"\xff",
+    b"\xc3",
+    b"\xf0\x9f\xa6\x80",
+    b"\xef\x98\x80",
+    b"^",
 ];
 
 fn word() -> impl Strategy<Value = Vec<u8>> {
     let byte = (1..=255_u8).prop_map(|byte| vec![byte]);
-    let piece = prop_oneof![2 => prop::sample::select(SPECIAL.map(<[u8]>::to_vec).to_vec()), 1 => byte];
+    let piece =
+        prop_oneof![2 => prop::sample::select(SPECIAL.map(<[u8]>::to_vec).to_vec()), 1 => byte];
     prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
 }
 
 /// As [`word`], but what may be a file's name.
 fn name() -> impl Strategy<Value = Vec<u8>> {
-    word().prop_map(|mut word| {
-        word.retain(|&byte| byte != b'/');
-        word.truncate(200);
-        word
-    })
-    .prop_filter("a name", |word| !matches!(&word[..], b"" | b"." | b".."))
+    word()
+        .prop_map(|mut word| {
+            word.retain(|&byte| byte != b'/');
+            word.truncate(200);
+            word
+        })
+        .prop_filter("a name", |word| !matches!(&word[..], b"" | b"." | b".."))
 }
 
 #[track_caller]
 fn for_any<S: Strategy>(cases: u32, strategy: S, check: impl Fn(S::Value)) {
-    let config = Config { cases, failure_persistence: None, max_shrink_iters: 64, ..Config::default() };
+    let config =
+        Config { cases, failure_persistence: None, max_shrink_iters: 64, ..Config::default() };
     let tried = TestRunner::new(config).run(&strategy, |value| {
         check(value);
         Ok::<(), TestCaseError>(())
@@ -56,8 +85,21 @@ fn check(place: &Ssh, words: &[Vec<u8>]) {
 fn hard_words() -> Vec<Vec<u8>> {
     let all: Vec<u8> = (1..=255).collect();
     let mut words: Vec<Vec<u8>> = SPECIAL.map(<[u8]>::to_vec).to_vec();
-    words.extend([vec![], b"-n".to_vec(), b"A=b".to_vec(), b"~root".to_vec(), b"=ls".to_vec(), b"!!".to_vec()]);
-    words.extend([all.clone(), b"\n".repeat(3), b"a\\\nb".to_vec(), b"\\n".to_vec(), b"'\\''".to_vec()]);
+    words.extend([
+        vec![],
+        b"-n".to_vec(),
+        b"A=b".to_vec(),
+        b"~root".to_vec(),
+        b"=ls".to_vec(),
+        b"!!".to_vec(),
+    ]);
+    words.extend([
+        all.clone(),
+        b"\n".repeat(3),
+        b"a\\\nb".to_vec(),
+        b"\\n".to_vec(),
+        b"'\\''".to_vec(),
+    ]);
     words.push(vec![b'x'; 100_000]);
     words
 }
@@ -94,7 +136,10 @@ fn programs(place: &Ssh) {
     for_any(40, name(), |name| {
         let path = folder.path().join(OsStr::from_bytes(&name));
         symlink("/usr/bin/printf", &path).unwrap();
-        let named = Command::new(OsString::from_vec(name.clone())).env("PATH", folder.path()).arg("%s").arg("here");
+        let named = Command::new(OsString::from_vec(name.clone()))
+            .env("PATH", folder.path())
+            .arg("%s")
+            .arg("here");
         for command in [Command::new(&path).arg("%s").arg("here"), named] {
             assert_eq!(prints(place, &command), b"here", "{}", name.escape_ascii());
         }
@@ -115,8 +160,12 @@ fn folder() -> tempfile::TempDir {
 fn directories(place: &Ssh) {
     let folder = folder();
     let lies = |dir: PathBuf, expected: PathBuf| {
-        let found = prints(place, &Command::new("readlink").args(["-z", "/proc/self/cwd"]).dir(dir));
-        assert_eq!(found.escape_ascii().to_string(), [expected.as_os_str().as_bytes(), b"\0"].concat().escape_ascii().to_string());
+        let found =
+            prints(place, &Command::new("readlink").args(["-z", "/proc/self/cwd"]).dir(dir));
+        assert_eq!(
+            found.escape_ascii().to_string(),
+            [expected.as_os_str().as_bytes(), b"\0"].concat().escape_ascii().to_string()
+        );
     };
     for_any(40, name(), |name| {
         let path = folder.path().join(OsStr::from_bytes(&name));
@@ -149,14 +198,21 @@ fn what_cannot_be_said() {
     let says = |command: &Command| crate::common::told(&crate::common::error(&place, command));
     let address = format!("ssh:{}@thither-test", host.user);
     let nul = || OsString::from("a\0b");
-    let expected = format!("`{address}` cannot pass on a NUL byte in a word of a command; exit code 125");
-    for command in [Command::new(nul()), Command::new("true").arg(nul()), Command::new("true").dir(nul())] {
+    let expected =
+        format!("`{address}` cannot pass on a NUL byte in a word of a command; exit code 125");
+    for command in
+        [Command::new(nul()), Command::new("true").arg(nul()), Command::new("true").dir(nul())]
+    {
         assert_eq!(says(&command), expected);
     }
-    let expected = format!("`{address}` cannot pass on a NUL byte in the value of a variable; exit code 125");
+    let expected =
+        format!("`{address}` cannot pass on a NUL byte in the value of a variable; exit code 125");
     assert_eq!(says(&Command::new("true").env("A", nul())), expected);
     let bad = "a variable whose name is not of letters, digits and `_`";
     for name in ["", "1A", "A B", "A-B", "A;id"] {
-        assert_eq!(says(&Command::new("true").env(name, "")), format!("`{address}` cannot pass on {bad}; exit code 125"));
+        assert_eq!(
+            says(&Command::new("true").env(name, "")),
+            format!("`{address}` cannot pass on {bad}; exit code 125")
+        );
     }
 }

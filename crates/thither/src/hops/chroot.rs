@@ -72,10 +72,14 @@ impl Beyond {
         let mut own_address = OsString::from("chroot:");
         own_address.push(encode(root.as_os_str()));
         let of_every_place: Vec<&str> = keys_of_every_place().collect();
-        let own = hop.options().iter().filter(|option| !of_every_place.contains(&option.key.as_str()));
+        let own =
+            hop.options().iter().filter(|option| !of_every_place.contains(&option.key.as_str()));
         for (nth, option) in own.enumerate() {
             if plain && option.key != "plain" {
-                return Err(options.bad(&option.key, "chroot(1) alone, which `plain` asks for, has no such thing"));
+                return Err(options.bad(
+                    &option.key,
+                    "chroot(1) alone, which `plain` asks for, has no such thing",
+                ));
             }
             own_address.push(if nth == 0 { "?" } else { "&" });
             own_address.push(&option.key);
@@ -100,7 +104,8 @@ impl Beyond {
         if let Some(has) = self.has_thither.get() {
             return Ok(*has);
         }
-        let probe = Command::new("sh").args(["-c", "command -v thither >/dev/null"]).stdin(Stream::Null);
+        let probe =
+            Command::new("sh").args(["-c", "command -v thither >/dev/null"]).stdin(Stream::Null);
         let has = self.outer.output(&probe)?.exit.success();
         tracing::debug!(place = self.address, has, "looked for thither over there");
         Ok(*self.has_thither.get_or_init(|| has))
@@ -146,13 +151,19 @@ impl Beyond {
             (Ok(plan), _) => plan.script(&enter),
             (Err(option), _) => {
                 return Err(thither_place::Error::Unsupported {
-                    action: format!("have the option `{option}`: there is no `thither` over there to do it"),
+                    action: format!(
+                        "have the option `{option}`: there is no `thither` over there to do it"
+                    ),
                     place: self.address.clone(),
                     hint: Some("install thither there, or leave the option out".into()),
                 });
             }
         };
-        let mut outer = Command::new("sh").arg("-c").arg(OsStr::from_bytes(&script)).arg("thither").arg(&self.root);
+        let mut outer = Command::new("sh")
+            .arg("-c")
+            .arg(OsStr::from_bytes(&script))
+            .arg("thither")
+            .arg(&self.root);
         if let Program::Named(name) = &command.program {
             outer = outer.arg(name);
         }
@@ -193,7 +204,9 @@ fn enter(command: &Command) -> Vec<u8> {
         Program::LoginShell | Program::Default => inside.extend_from_slice(LOGIN_SHELL.as_bytes()),
     }
     if !inside.is_empty() {
-        line.extend_from_slice(&[b"sh -c ", &word(OsStr::from_bytes(&inside))[..], b" sh "].concat());
+        line.extend_from_slice(
+            &[b"sh -c ", &word(OsStr::from_bytes(&inside))[..], b" sh "].concat(),
+        );
     }
     line.extend_from_slice(b"\"$@\"\n");
     line
@@ -216,7 +229,9 @@ fn plan(options: Options<'_>) -> std::result::Result<Plan, String> {
             "net" if value == "none" => plan.flags += " -n",
             "hostname" => {
                 plan.flags += " -u";
-                plan.mounts.extend_from_slice(&[b"hostname ", &word(value)[..], b" || exit 125\n"].concat());
+                plan.mounts.extend_from_slice(
+                    &[b"hostname ", &word(value)[..], b" || exit 125\n"].concat(),
+                );
             }
             key if BEYOND_A_SCRIPT.contains(&key) => return Err(key.to_owned()),
             _ => {}
@@ -246,7 +261,9 @@ impl Plan {
 
 fn one_mount(mount: &Mount) -> std::result::Result<Vec<u8>, String> {
     let (what, source) = match &mount.source {
-        Source::Path(path) if mount.recursive => ("-o rbind".to_owned(), path.as_os_str().to_owned()),
+        Source::Path(path) if mount.recursive => {
+            ("-o rbind".to_owned(), path.as_os_str().to_owned())
+        }
         Source::Path(path) => ("-o bind".to_owned(), path.as_os_str().to_owned()),
         Source::Proc => ("-t proc".to_owned(), "proc".into()),
         Source::Sysfs => ("-t sysfs".to_owned(), "sysfs".into()),
@@ -262,7 +279,8 @@ fn one_mount(mount: &Mount) -> std::result::Result<Vec<u8>, String> {
     };
     let at = [b"/", at.strip_prefix(b"/").unwrap_or(at)].concat();
     let (at, source) = (word(OsStr::from_bytes(&at)), word(&source));
-    let mut line = format!("optional={}; if at ", if mount.optional { "1" } else { "" }).into_bytes();
+    let mut line =
+        format!("optional={}; if at ", if mount.optional { "1" } else { "" }).into_bytes();
     line.extend_from_slice(&at);
     let mount_at = |options: &str, source: &[u8]| {
         [b"on ", options.as_bytes(), b" ", source, b" \"$root\"", &at[..]].concat()

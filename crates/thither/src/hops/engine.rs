@@ -6,9 +6,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use thither_docker::Engine;
 use thither_docker::dial::Dial;
 use thither_docker::settings::{Host, Settings};
-use thither_docker::Engine;
 use thither_place::{Command, Endpoint, Place, connect};
 
 use super::Outer;
@@ -26,7 +26,9 @@ const PONG: &[u8] = b"HTTP/1.";
 /// What the options say of an engine over there. What the user has set for this machine does not count.
 pub(super) fn settings(options: Options<'_>) -> Result<Settings, ConnectError> {
     if options.iter().any(|(key, _)| key == "context") {
-        return Err(options.bad("context", "contexts are of this machine, and the engine is beyond a hop"));
+        return Err(
+            options.bad("context", "contexts are of this machine, and the engine is beyond a hop")
+        );
     }
     options.settings_with(Some(SOCKET))
 }
@@ -65,7 +67,10 @@ type Way = fn(&dyn Place, &Endpoint) -> io::Result<OwnedFd>;
 /// The ways, best first.
 const WAYS: [Way; 3] = [
     |place, to| place.connect(to).map_err(cause),
-    |place, _| connect::through(place, &Command::new("docker").args(["system", "dial-stdio"])).map_err(cause),
+    |place, _| {
+        connect::through(place, &Command::new("docker").args(["system", "dial-stdio"]))
+            .map_err(cause)
+    },
     |place, to| connect::by_command(place, to).map_err(cause),
 ];
 

@@ -42,6 +42,8 @@ fn one_connection_serves_one_after_the_other() {
     let world = world!();
     let place = world.place();
     within_deadline("commands", move || {
+        place.connect(None).unwrap();
+        place.connect(None).unwrap();
         for _ in 0..5 {
             assert_eq!(run(&place, "echo on"), succeeded("on\n"));
         }

@@ -38,7 +38,7 @@ fn say(text: &str) {
 #[test]
 #[ignore = "a measurement"]
 fn measure() {
-    let world = world!("LogLevel ERROR");
+    let world = world!();
     let [mut cold, mut theirs, mut warm] = [const { Vec::new() }; 3];
     for _ in 0..ROUNDS {
         let place = world.place();

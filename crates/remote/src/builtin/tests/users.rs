@@ -93,6 +93,20 @@ fn the_user_here_is_the_default() {
     gets_in(Builtin::with(&settings, "ssh:test", &here));
 }
 
+#[test]
+fn what_is_this_users_here() {
+    let here = Here::of_process();
+    let output = std::process::Command::new("id").arg("-un").output().unwrap();
+    assert_eq!(here.user.unwrap(), String::from_utf8(output.stdout).unwrap().trim_end());
+    assert!(here.home.unwrap().is_absolute());
+    let settings = Settings { host: "web".into(), ..Settings::default() };
+    let place = Builtin::new(&settings, "ssh:web");
+    assert_eq!(place.target.port, 22);
+    assert_eq!(place.target.keep_alive, Some(KEEP_ALIVE));
+    assert!(place.target.known_hosts[0].ends_with(".ssh/known_hosts"));
+    assert_eq!(place.target.known_hosts[1], std::path::Path::new("/etc/ssh/ssh_known_hosts"));
+}
+
 /// A new key, with a passphrase if it is not empty.
 fn keygen(path: &std::path::Path, kind: &str, passphrase: &str) {
     let mut keygen = std::process::Command::new("ssh-keygen");
