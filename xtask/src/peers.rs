@@ -51,7 +51,7 @@ const OPENSSL: Peer = peer(&["openssl", "version"], "openssl", "tests with TLS")
 const SSHD: Peer = peer(
     &["sh", "-c", "command -v sshd || test -x /usr/sbin/sshd"],
     "openssh-server",
-    "tests with ssh",
+    "tests and comparisons with ssh",
 );
 
 /// What the comparison with pychroot needs, which brings the loopback interface up with ip(8).
@@ -77,6 +77,7 @@ pub(crate) const FOR_BENCH: &[Peer] = &[
     peer(&["bwrap", "--version"], "bubblewrap", "the comparison with bwrap"),
     VENV,
     DOCKER,
+    SSHD,
 ];
 
 impl Peer {

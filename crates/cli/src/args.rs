@@ -271,6 +271,23 @@ pub(crate) struct Cp {
     /// Copy folders, with all that is below them
     #[arg(short, long, short_alias = 'R')]
     pub(crate) recursive: bool,
+    /// Leave out what a pattern matches, and all that is below it
+    ///
+    /// As in a .gitignore file: `*.o` is a name at any depth, `/doc/*.ps` or `doc/*.ps` a path below SRC, `tmp/` a folder; `*`
+    /// and `?` stand for no slash, `**` between slashes for any folders, `[a-z]` for one of these bytes.
+    #[arg(short = 'x', long, value_name = "PATTERN")]
+    pub(crate) exclude: Vec<OsString>,
+    /// Say what would be copied, with sizes in bytes, and change nothing
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
+    /// Compare the SHA-256 sums of what was read and of what has arrived
+    #[arg(long)]
+    pub(crate) verify: bool,
+    /// Keep more: owner (root alone may), xattr (attributes in `user.`), sparse (holes); a list with commas
+    ///
+    /// Attributes and holes need GNU tar at places whose file system is not at hand, such as containers and other hosts.
+    #[arg(long, value_name = "WHAT", value_enum, value_delimiter = ',')]
+    pub(crate) preserve: Vec<Kept>,
     /// What to copy: a path here, a path at a place as in `chroot:/srv/root::/etc/hosts`, or `-` for standard input
     ///
     /// The place ends at the first `::` after its colon. A file of this machine that has one in its name is written with
@@ -310,6 +327,17 @@ pub(crate) struct There {
     pub(crate) place: OsString,
     #[command(flatten)]
     pub(crate) options: Options,
+}
+
+/// What `cp --preserve` keeps.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kept {
+    /// The numbers of user and group
+    Owner,
+    /// Extended attributes in `user.`
+    Xattr,
+    /// Holes in files
+    Sparse,
 }
 
 #[derive(Clone, Copy, ValueEnum)]

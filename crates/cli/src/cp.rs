@@ -2,6 +2,8 @@
 
 mod progress;
 mod watch;
+mod how;
+mod dry_run;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -10,10 +12,11 @@ use std::os::fd::AsFd;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use thither::archive::{Kind, Tree, named};
+use thither::archive::{self, CannotPreserve, Kind, Sums, Tree, get_preserving, named};
 use thither::error::quoted;
 use thither::{Address, Archive, Error, Local, Operand, Place};
 
+use self::how::How;
 use self::watch::Watch;
 use crate::args::Cp;
 use crate::report::{self, Failure};
@@ -26,19 +29,26 @@ const MAX_LINKS: usize = 40;
 const BUFFER: usize = 256 * 1024;
 
 /// Copies, and gives the exit code.
-pub(crate) fn cp(Cp { recursive, src, dst }: Cp) -> Result<u8, Failure> {
+pub(crate) fn cp(args: Cp) -> Result<u8, Failure> {
+    let how = How::of(&args)?;
+    let Cp { src, dst, .. } = args;
     let copied = match (&src[..], dst == STANDARD) {
+        (_, true) if how.is_special() => {
+            Err(Failure::new("standard output takes the content of a file and nothing else")
+                .hint("name a file or a folder to copy to"))
+        }
         ([one], true) => to_output(one).map(|()| 0),
         (_, true) => Err(Failure::new("standard output takes one file")
             .hint("copy them one by one, or into a folder")),
-        (many, false) => copy_all(many, &dst, recursive),
+        (many, false) => copy_all(many, &dst, &how),
     };
     copied.map_err(|failure| match failure {
         // Its exit codes are of commands that were asked for; here none was.
         Failure::Place(error) => {
             let text = report::chain(&error);
             let failure = Failure::new(text);
-            match error.hint() {
+            let reason = CannotPreserve::of(&error).map(CannotPreserve::hint);
+            match error.hint().or(reason) {
                 Some(hint) => failure.hint(hint),
                 None => failure,
             }
@@ -83,7 +93,7 @@ impl Side {
     }
 }
 
-fn copy_all(sources: &[OsString], destination: &OsStr, recursive: bool) -> Result<u8, Failure> {
+fn copy_all(sources: &[OsString], destination: &OsStr, how: &How) -> Result<u8, Failure> {
     let mut to = Side::of(destination)?;
     if sources.len() > 1 {
         if sources.iter().any(|source| source == STANDARD) {
@@ -104,7 +114,7 @@ fn copy_all(sources: &[OsString], destination: &OsStr, recursive: bool) -> Resul
     // Until its end is there, nothing has to be put back.
     let input = from.iter().any(Option::is_none).then(input).transpose()?;
     let watch = Watch::start()?;
-    let copied = copy_each(&from, &to, input, recursive, &watch);
+    let copied = copy_each(&from, &to, input, how, &watch);
     watch.end(copied)
 }
 
@@ -112,22 +122,36 @@ fn copy_each(
     sources: &[Option<Side>],
     to: &Side,
     mut input: Option<Archive>,
-    recursive: bool,
+    how: &How,
     watch: &Arc<Watch>,
 ) -> Result<(), Failure> {
     for from in sources {
         let archive = match from {
             Some(from) => {
-                let archive = open(from, recursive, Some(watch))?;
+                let archive = open(from, how, Some(watch))?;
                 refuse_itself(from, to)?;
                 archive
             }
             None => {
                 let input = input.take();
-                watch.over(input.ok_or_else(|| Failure::new("standard input was read before"))?)
+                let input = input.ok_or_else(|| Failure::new("standard input was read before"))?;
+                watch.over(input.preserving(how.preserve))
             }
         };
         let is_input = from.is_none();
+        if how.dry_run {
+            dry_run::show(archive, from.as_ref(), to)?;
+            continue;
+        }
+        let sums = how.verify.then(Sums::default);
+        let name = archive.name().to_owned();
+        let (archive, target) = match &sums {
+            Some(sums) => {
+                let target = archive::target(&*to.place, &to.path, Path::new(&name))?;
+                (sums.of(archive), Some(target))
+            }
+            None => (archive, None),
+        };
         to.place.put(archive, &to.path).map_err(|error| match error {
             Error::Copy { ref source, .. } if is_input && is_about_a_folder(&**source) => {
                 let text = format!(
@@ -138,6 +162,10 @@ fn copy_each(
             }
             other => other.into(),
         })?;
+        if let Some((sums, target)) = sums.zip(target) {
+            let verified = archive::verify(&*to.place, &target, &sums, &mut || watch.look())?;
+            how::say(&verified);
+        }
     }
     Ok(())
 }
@@ -148,21 +176,22 @@ fn is_about_a_folder(error: &(dyn std::error::Error + 'static)) -> bool {
 }
 
 /// What is to be copied. Without `-r` it is a file, or what a link leads to.
-fn open(from: &Side, recursive: bool, watch: Option<&Arc<Watch>>) -> Result<Archive, Failure> {
+fn open(from: &Side, how: &How, watch: Option<&Arc<Watch>>) -> Result<Archive, Failure> {
     let name = named(&from.path).name.to_owned();
     let mut path = from.path.clone();
     for _ in 0..=MAX_LINKS {
-        let mut archive = from.place.get(&path)?.renamed(&name);
+        let archive = get_preserving(&*from.place, &path, how.preserve)?;
+        let mut archive = how.filter(archive.renamed(&name));
         if let Some(watch) = watch {
             archive = watch.over(archive);
         }
         let root = archive.root().map_err(|error| from.unreadable(error))?;
         match &root.kind {
-            Kind::Directory if !recursive => {
+            Kind::Directory if !how.recursive => {
                 let text = format!("{} is a directory", quoted(&from.text));
                 return Err(Failure::new(text).hint("copy it with `-r`"));
             }
-            Kind::Symlink(target) if !recursive => path = named(&path).dir.join(target),
+            Kind::Symlink(target) if !how.recursive => path = named(&path).dir.join(target),
             _ => return Ok(archive),
         }
     }
@@ -204,7 +233,7 @@ fn to_output(source: &OsStr) -> Result<(), Failure> {
         return Err(Failure::new("standard input and output need no copy").hint("use cat"));
     }
     let from = Side::of(source)?;
-    let mut archive = open(&from, false, None)?;
+    let mut archive = open(&from, &How::default(), None)?;
     let entry = archive.next_entry().map_err(|error| from.unreadable(error))?;
     if entry.is_none_or(|entry| entry.kind != Kind::File) {
         return Err(Failure::new(format!("{} is no regular file", quoted(&from.text))));

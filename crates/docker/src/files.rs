@@ -73,6 +73,12 @@ impl Container {
     /// See [`Place::put`](thither_place::Place::put).
     pub(crate) fn put_files(&self, mut archive: Archive, path: &Path) -> Result<()> {
         let inspected = self.inspect(None).map_err(|error| error.at(self.place(), None))?;
+        // The engine's own unpacking writes holes as zeros, and passes over what attributes it cannot set.
+        if archive.preserve().needs_gnu_tar() {
+            return self
+                .unpack_by_gnu_tar(archive, path, &inspected)
+                .map_err(|error| self.put_error(path, error));
+        }
         if self.is_out_of_sight("copy to", path, &inspected)? {
             return put_by_command(self, archive, path)
                 .map_err(|error| self.put_error(path, error));

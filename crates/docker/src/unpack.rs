@@ -8,7 +8,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use thither_place::archive::{Archive, Attempt, Attempted, try_put_by_command};
+use thither_place::archive::{Archive, Attempt, Attempted, put_by_command, try_put_by_command};
 use thither_place::{Command, Error as There, Place, Process, Result};
 
 use crate::call::Call;
@@ -37,6 +37,17 @@ impl Container {
         let silence = SILENCE.min(self.engine().patience(None).limit);
         let attempt = Attempt { whole_seconds, silence, still_there: &still_there };
         try_put_by_command(&AsRoot(self), archive, path, attempt)
+    }
+
+    /// Puts an archive at a path with what only a command can keep.
+    pub(crate) fn unpack_by_gnu_tar(
+        &self,
+        archive: Archive,
+        path: &Path,
+        inspected: &Inspected,
+    ) -> Result<()> {
+        let whole = Path::new("/").join(&inspected.config.working_dir).join(path);
+        put_by_command(&AsRoot(self), archive, &whole)
     }
 
     /// What stands still may be slow.

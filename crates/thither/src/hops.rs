@@ -95,13 +95,14 @@ fn hop_from(outer: &Outer, hop: &Hop) -> std::result::Result<Box<dyn Place>, Con
         }
         Target::Ssh(login) => {
             let options = Options::of(hop, OF_SSH)?;
-            let mut settings = options.ssh(login)?;
-            let proxy = ssh::proxy_command(&outer.address);
-            settings.proxy = Some(proxy.map_err(|error| ConnectError::NotMade {
-                place: shown(hop),
-                wrong: error.to_string(),
-            })?);
-            Ok(options.preset()?.on(Tunnelled { outer: outer.clone(), ssh: settings.into() }))
+            let (mut settings, place) = (options.ssh(login)?, outer.place.clone());
+            let not_made = |wrong| ConnectError::NotMade { place: shown(hop), wrong };
+            if Ssh::from(settings.clone()).is_native().map_err(|error| not_made(error.to_string()))? {
+                let proxy = ssh::proxy_command(&outer.address);
+                settings.proxy = Some(proxy.map_err(|error| not_made(error.to_string()))?);
+            }
+            let ssh = Ssh::from(settings).through(move |to| place.connect(to));
+            Ok(options.preset()?.on(Tunnelled { outer: outer.clone(), ssh }))
         }
         Target::Other(..) | Target::Daemon(_) | Target::Smb(_) => {
             connect_hop(hop)?;

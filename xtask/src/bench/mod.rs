@@ -1,11 +1,14 @@
 //! `cargo xtask bench`: the release binary side by side with its peers, in one run.
 
 mod docker;
+mod files;
 mod measure;
 mod memory;
 mod python;
 mod rounds;
+mod ssh;
 mod table;
+mod worker;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -66,7 +69,7 @@ pub(crate) fn run(args: &[String]) -> Result<Verdict> {
     let check = flag(&mut args, "--check");
     let wanted = names(args)?;
     let python = python::groups();
-    let groups = [&GROUPS[..], &docker::GROUPS, &python].concat();
+    let groups = [&GROUPS[..], &docker::GROUPS, &python, &ssh::GROUPS].concat();
     if let Some(unknown) = wanted.iter().find(|name| !groups.contains(&name.as_str())) {
         return Err(format!("there is no benchmark `{unknown}`, only {}", groups.join(", ")));
     }
@@ -117,8 +120,10 @@ fn of_the_binary(runs: u32, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<Stri
     if is_wanted("memory") {
         bench.memory()?;
     }
-    let docker = docker::bench(bench.ours.path(), runs, is_wanted);
+    let docker = docker::bench(bench.ours.path(), runs, &is_wanted);
     bench.missed.extend(docker);
+    let ssh = ssh::bench(bench.ours.path(), runs, &is_wanted);
+    bench.missed.extend(ssh);
     Ok(bench.missed)
 }
 

@@ -97,6 +97,10 @@ where
     samples.get(index).copied().unwrap_or_default()
 }
 
+pub(super) fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

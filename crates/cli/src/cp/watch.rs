@@ -51,6 +51,11 @@ impl Watch {
         archive.watched(move |event| watch.tell(event, &name))
     }
 
+    /// Ends what takes its time after a signal, by an error.
+    pub(super) fn look(&self) -> io::Result<()> {
+        self.tell(Event::Idle, Path::new(""))
+    }
+
     fn tell(&self, event: Event<'_>, name: &Path) -> io::Result<()> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let State { progress, left_out, next_look } = &mut *state;

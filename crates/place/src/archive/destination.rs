@@ -6,14 +6,16 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, openat, renameat, statat};
+use rustix::fs::{
+    Access, AtFlags, FileType, Mode, OFlags, Stat, accessat, fstat, openat, renameat, statat,
+};
 use rustix::io::Errno;
 
 use super::extract::{Directories, extract, finish, open_beneath};
 use super::failed::failed;
 use super::merge::{Merge, check_replacement};
 use super::remove::Temporary;
-use super::{Archive, Kind, named};
+use super::{Archive, CannotPreserve, Kind, named};
 
 /// The longest name on Linux, in bytes.
 const NAME_MAX: usize = 255;
@@ -30,16 +32,44 @@ pub fn put_files(
     path: &Path,
     open_directory: &dyn Fn(&Path) -> io::Result<OwnedFd>,
 ) -> io::Result<()> {
-    let is_directory = archive.root()?.kind == Kind::Directory;
-    let (base, name) = target(archive.name(), path, open_directory)?;
-    let there = look(base.as_fd(), &name)?;
-    refuse_itself(&archive, is_directory, base.as_fd(), there.as_ref())?;
-    let kind = there.map(|stat| FileType::from_raw_mode(stat.st_mode));
-    check_replacement(Path::new(&name), is_directory, kind)?;
+    let (base, name, kind) = prepare(&mut archive, path, open_directory)?;
     match kind {
         Some(FileType::Directory) => merge(&mut archive, base.as_fd(), &name),
         _ => replace(&mut archive, base.as_fd(), &name),
     }
+}
+
+/// What [`put_files`] would refuse at once, and whether anything may be written there.
+///
+/// # Errors
+/// As [`put_files`].
+pub fn check_files(
+    archive: &mut Archive,
+    path: &Path,
+    open_directory: &dyn Fn(&Path) -> io::Result<OwnedFd>,
+) -> io::Result<()> {
+    let (base, name, kind) = prepare(archive, path, open_directory)?;
+    let into = if kind == Some(FileType::Directory) { &*name } else { OsStr::new(".") };
+    accessat(&base, into, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)
+        .map_err(|error| failed("write into", into, error))
+}
+
+/// Where it comes to be, by a directory and a name in it, and what is there.
+fn prepare(
+    archive: &mut Archive,
+    path: &Path,
+    open_directory: &dyn Fn(&Path) -> io::Result<OwnedFd>,
+) -> io::Result<(OwnedFd, OsString, Option<FileType>)> {
+    if archive.preserve().owner && !rustix::process::geteuid().is_root() {
+        return Err(CannotPreserve::Owner.into());
+    }
+    let is_directory = archive.root()?.kind == Kind::Directory;
+    let (base, name) = target(archive.name(), path, open_directory)?;
+    let there = look(base.as_fd(), &name)?;
+    refuse_itself(archive, is_directory, base.as_fd(), there.as_ref())?;
+    let kind = there.map(|stat| FileType::from_raw_mode(stat.st_mode));
+    check_replacement(Path::new(&name), is_directory, kind)?;
+    Ok((base, name, kind))
 }
 
 /// The directory that the root comes to be in, and its name there; `.` is the directory itself.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::failed::bad_entry;
 use super::header::Header;
 use super::reader::flag;
-use super::{Entry, Event, Kind, Watch};
+use super::{Entry, Event, Extra, Kind, Watch};
 
 /// The bits of a mode that are kept: permissions and the sticky bit, but not those that change who runs a program.
 pub(crate) const KEPT_MODE: u32 = 0o1777;
@@ -52,7 +52,7 @@ impl Roots {
         self.root_seen |= is_root;
         let (mode, modified) = (header.mode & KEPT_MODE, header.modified);
         let size = if kind == Kind::File { header.size } else { 0 };
-        Ok(Some(Entry { path, kind, mode, modified, size }))
+        Ok(Some(Entry { path, kind, mode, modified, size, extra: header.extra }))
     }
 
     /// The root for an archive that begins with something in it.
@@ -62,7 +62,8 @@ impl Roots {
         }
         self.root_seen = true;
         let (kind, modified) = (Kind::Directory, first.modified);
-        Some(Entry { path: PathBuf::new(), kind, mode: 0o755, modified, size: 0 })
+        let (mode, extra) = (0o755, Extra::default());
+        Some(Entry { path: PathBuf::new(), kind, mode, modified, size: 0, extra })
     }
 
     fn left_out(

@@ -6,19 +6,22 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
     AtFlags, FileType, Mode, OFlags, RawMode, ResolveFlags, SeekFrom, Timespec, Timestamps,
-    UTIME_OMIT, copy_file_range, fchmod, fstat, futimens, linkat, mkdirat, openat2, seek, statat,
-    symlinkat, unlinkat, utimensat,
+    UTIME_OMIT, chownat, copy_file_range, fchmod, fchown, fstat, futimens, linkat, mkdirat,
+    openat2, seek, statat, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
+use rustix::process::{Gid, Uid};
 
 use super::failed::{bad_entry, failed};
 use super::header::Timestamp;
+use super::preserve::set_attributes;
 use super::tree::shrank;
-use super::{Archive, Entry, Event, Kind, THROUGH_LINK, Watch};
+use super::{Archive, Entry, Event, Extra, Kind, Owner, THROUGH_LINK, Watch};
 
 /// What content passes through that the kernel does not copy by itself.
 const BUFFER: usize = 256 * 1024;
@@ -28,10 +31,11 @@ const CHUNK: u64 = 8 << 20;
 const OWN_FILE: Mode = Mode::RUSR.union(Mode::WUSR);
 const OWN_DIRECTORY: Mode = Mode::RWXU;
 
-/// A directory's mode and time, which are set when all is in it.
+/// A directory's mode and time and what else is kept, which are set when all is in it.
 pub(super) struct Finish {
     mode: u32,
     modified: Timestamp,
+    extra: Extra,
 }
 
 /// Directories by their path below the root, with what is still to be set.
@@ -89,7 +93,8 @@ impl Extraction<'_> {
     }
 
     fn directory(&mut self, entry: &Entry) -> io::Result<()> {
-        let finish = Finish { mode: entry.mode, modified: entry.modified };
+        let Entry { mode, modified, ref extra, .. } = *entry;
+        let finish = Finish { mode, modified, extra: extra.clone() };
         if entry.path.as_os_str().is_empty() {
             if self.root.is_none() {
                 self.make_root()?;
@@ -128,29 +133,35 @@ impl Extraction<'_> {
         })
         .map_err(|error| described("write", &path, error))?;
         let file = File::from(made.ok_or(Errno::NOENT)?);
-        self.fill(&file, entry.size, archive, &path)?;
-        // In this order: a write takes the time along.
-        let finished =
-            fchmod(&file, mode(entry.mode)).and_then(|()| futimens(&file, &times(entry.modified)));
-        finished.map_err(|error| failed("write", &path, error))
+        self.fill(&file, entry, archive, &path)?;
+        // In this order: attributes need the right to write, and a write takes the time along.
+        let finish = || {
+            set_extra(&file, &entry.extra)?;
+            fchmod(&file, mode(entry.mode))?;
+            io::Result::Ok(futimens(&file, &times(entry.modified))?)
+        };
+        finish().map_err(|error| failed("write", &path, error))
     }
 
     /// The content, by the kernel if it can.
     fn fill(
         &mut self,
         file: &File,
-        size: u64,
+        entry: &Entry,
         archive: &mut Archive,
         path: &Path,
     ) -> io::Result<()> {
         if let Some((from, watch)) = archive.content_file()
-            && copy_by_kernel(from, file, size, watch)
+            && copy_by_kernel(from, file, entry.size, watch)
                 .map_err(|error| described("copy", path, error))?
         {
-            return Ok(());
+            return archive.check_content();
         }
         if self.buffer.is_empty() {
             self.buffer.resize(BUFFER, 0);
+        }
+        if entry.extra.data.is_some() {
+            return self.fill_between_holes(file, entry.size, archive, path);
         }
         loop {
             let mut filled = 0;
@@ -166,6 +177,20 @@ impl Extraction<'_> {
                 return Ok(());
             }
         }
+    }
+
+    fn fill_between_holes(
+        &mut self,
+        file: &File,
+        size: u64,
+        archive: &mut Archive,
+        path: &Path,
+    ) -> io::Result<()> {
+        let failed = |error: io::Error| failed("write", path, error);
+        while let Some((offset, read)) = archive.read_data(&mut self.buffer)? {
+            file.write_all_at(&self.buffer[..read], offset).map_err(failed)?;
+        }
+        rustix::fs::ftruncate(file, size).map_err(|error| failed(error.into()))
     }
 
     fn hard_link(&mut self, entry: &Entry, target: &Path) -> io::Result<()> {
@@ -200,6 +225,10 @@ impl Extraction<'_> {
             other => other?,
         }
         if let Kind::Symlink(_) = entry.kind {
+            if let Some(Owner { uid, gid }) = entry.extra.owner {
+                let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+                chownat(dir, &name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?;
+            }
             utimensat(dir, &name, &times(entry.modified), AtFlags::SYMLINK_NOFOLLOW)?;
         }
         Ok(())
@@ -299,10 +328,20 @@ pub(super) fn finish(
             let fd = open_beneath(root, there, OFlags::RDONLY | OFlags::DIRECTORY)?;
             // A directory made in one with the set-group-id bit has it too: that is the destination's own affair.
             let inherited = fstat(&fd)?.st_mode & 0o2000;
+            set_extra(&fd, &finish.extra)?;
             fchmod(&fd, mode(finish.mode | inherited))?;
-            futimens(&fd, &times(finish.modified))
+            io::Result::Ok(futimens(&fd, &times(finish.modified))?)
         };
         set().map_err(|error| failed("finish", path, error))?;
+    }
+    Ok(())
+}
+
+/// Attributes and owner. Where somebody else owns it, its mode can still be set by who may give it away.
+fn set_extra(fd: impl AsFd, extra: &Extra) -> io::Result<()> {
+    set_attributes(&fd, &extra.attributes)?;
+    if let Some(Owner { uid, gid }) = extra.owner {
+        fchown(&fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
     }
     Ok(())
 }

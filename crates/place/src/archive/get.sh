@@ -1,9 +1,21 @@
-# Writes what is called $2 in the directory $1 to standard output, as a tar stream.
+# Writes what is called $2 in the directory $1 to standard output, as a tar stream. $3 says what is kept: owner, xattr, sparse.
 unset CDPATH TAR_OPTIONS
 command -v tar >/dev/null 2>&1 || exit 96
 [ -e "$1/$2" ] || [ -L "$1/$2" ] || exit 98
+dir=$1 name=$2 preserve=$3
+set --
+case $preserve in
+*sparse*) set -- --sparse ;;
+esac
+case $preserve in
+*xattr*)
+    [ -z "$(tar --xattrs -cf - -T /dev/null 2>&1 >/dev/null)" ] || exit 94
+    set -- "$@" --xattrs '--xattrs-include=user.*' ;;
+esac
 # Of GNU's formats this is the one with fractions of seconds; others have one format.
 case $(tar --version 2>/dev/null) in
-*GNU*) exec tar --format=posix -C "$1" -cf - "./$2" ;;
-*) exec tar -C "$1" -cf - "./$2" ;;
+*GNU*) exec tar --format=posix "$@" -C "$dir" -cf - "./$name" ;;
+*)
+    [ $# = 0 ] || exit 94
+    exec tar -C "$dir" -cf - "./$name" ;;
 esac

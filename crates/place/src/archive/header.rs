@@ -1,5 +1,7 @@
 //! One block of a tar archive: the header of an entry, as POSIX.1-1988 ("ustar") lays it out, with GNU's numbers.
 
+use super::preserve::{Extra, Owner};
+
 /// The unit of an archive, in bytes.
 pub(crate) const BLOCK: usize = 512;
 /// One of them.
@@ -28,6 +30,8 @@ pub(crate) struct Header {
     /// How many bytes of content follow.
     pub(crate) size: u64,
     pub(crate) modified: Timestamp,
+    /// The owner; without one it is written as root. Of the rest a header says nothing itself.
+    pub(crate) extra: Extra,
 }
 
 // The fields: where they begin, and how long they are.
@@ -79,6 +83,7 @@ impl Header {
                 seconds: number(field(block, MTIME)).ok_or("a time is no number")?,
                 nanoseconds: 0,
             },
+            extra: Extra { owner: owner(block), ..Extra::default() },
         }))
     }
 
@@ -90,8 +95,9 @@ impl Header {
         put(&mut block, PREFIX, prefix);
         put(&mut block, LINK, &self.link);
         put_number(&mut block, MODE, i64::from(self.mode));
-        put_number(&mut block, UID, 0);
-        put_number(&mut block, GID, 0);
+        let owner = self.extra.owner.unwrap_or(Owner { uid: 0, gid: 0 });
+        put_number(&mut block, UID, owner.uid.into());
+        put_number(&mut block, GID, owner.gid.into());
         put_number(&mut block, SIZE, i64::try_from(self.size).unwrap_or(i64::MAX));
         put_number(&mut block, MTIME, self.modified.seconds);
         block[FLAG] = self.flag;
@@ -111,6 +117,12 @@ pub(crate) fn split_name(name: &[u8]) -> Option<(&[u8], &[u8])> {
     let first = name.len() - NAME.1 - 1;
     let slash = (first..name.len() - 1).find(|&at| name[at] == b'/')?;
     (1..=PREFIX.1).contains(&slash).then(|| (&name[..slash], &name[slash + 1..]))
+}
+
+/// Whose it is; nobody's if the numbers are none.
+fn owner(block: &Block) -> Option<Owner> {
+    let id = |at| u32::try_from(number(field(block, at))?).ok();
+    Some(Owner { uid: id(UID)?, gid: id(GID)? })
 }
 
 fn field(block: &Block, (start, length): (usize, usize)) -> &[u8] {
@@ -234,7 +246,8 @@ mod tests {
     fn sample() -> Header {
         let modified = Timestamp { seconds: 1_700_000_000, nanoseconds: 0 };
         let name = [&vec![b'a'; 120][..], b"/b\xff"].concat();
-        Header { name, link: b"x".into(), flag: b'2', mode: 0o4755, size: 7, modified }
+        let extra = Extra { owner: Some(Owner { uid: 1000, gid: 1 << 31 }), ..Extra::default() };
+        Header { name, link: b"x".into(), flag: b'2', mode: 0o4755, size: 7, modified, extra }
     }
 
     #[test]

@@ -18,11 +18,16 @@
 
 mod header;
 mod pax;
+mod sparse;
+mod preserve;
 mod failed;
 mod reader;
 mod entry;
 mod tree;
 mod source;
+mod filter;
+mod patterns;
+mod content;
 mod packer;
 mod destination;
 mod extract;
@@ -31,6 +36,8 @@ mod remove;
 mod paths;
 mod spawned;
 mod talk;
+mod sums;
+mod probe;
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -38,22 +45,29 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-pub use destination::{put_files, temporary_name};
+pub use destination::{check_files, put_files, temporary_name};
 pub use header::Timestamp;
 pub use packer::Tar;
 pub use paths::{Named, named};
+pub use patterns::{BadPattern, Patterns};
+pub use preserve::{Attribute, CannotPreserve, Extra, Owner, Preserve};
+pub use probe::{destination, target};
 pub use source::{Entries, Found};
+pub use sparse::Segment;
 pub use spawned::{
-    Attempt, Attempted, NAME_FUNCTIONS, get as get_by_command, put as put_by_command,
-    try_put as try_put_by_command,
+    Attempt, Attempted, NAME_FUNCTIONS, get as get_by_command, get_preserving,
+    put as put_by_command, try_put as try_put_by_command,
 };
+pub use sums::{Sums, Verified, verify};
 pub use tree::Tree;
 
 /// What is wrong with an entry that a link before it would lead elsewhere.
 const THROUGH_LINK: &str = "leads through a symbolic link of the archive";
 
+use content::Tap;
 use entry::Roots;
 use failed::cut_short;
+use filter::Filter;
 use reader::Reader;
 use source::Checked;
 
@@ -70,6 +84,8 @@ pub struct Entry {
     pub modified: Timestamp,
     /// How many bytes its content has; 0 for all but a file.
     pub size: u64,
+    /// What is kept on request only: see [`Archive::preserving`].
+    pub extra: Extra,
 }
 
 /// What a thing in an archive is.
@@ -103,6 +119,17 @@ pub enum Event<'a> {
     Idle,
 }
 
+/// What passes a [tap](Archive::tapped).
+#[derive(Clone, Copy, Debug)]
+pub enum Part<'a> {
+    /// An entry.
+    Entry(&'a Entry),
+    /// What comes next of its content.
+    Bytes(&'a [u8]),
+    /// So many zeros, which come next of it.
+    Zeros(u64),
+}
+
 /// Files on their way: see the [module](self).
 ///
 /// Entries are read in order with [`next_entry`](Archive::next_entry), the content of a file with
@@ -114,6 +141,11 @@ pub struct Archive {
     /// Entries that were looked at before it was their turn.
     ahead: VecDeque<Entry>,
     roots: Roots,
+    preserve: Preserve,
+    filter: Option<Box<Filter>>,
+    tap: Tap,
+    /// How far the content of a file with holes was read.
+    layout: Option<Box<sparse::Layout>>,
 }
 
 enum Source {
@@ -140,8 +172,17 @@ impl Watch {
 
 impl Archive {
     fn new(name: OsString, source: Source) -> Archive {
-        let (watch, ahead, roots) = (Watch::default(), VecDeque::new(), Roots::default());
-        Archive { name, source, watch, ahead, roots }
+        Archive {
+            name,
+            source,
+            watch: Watch::default(),
+            ahead: VecDeque::new(),
+            roots: Roots::default(),
+            preserve: Preserve::default(),
+            filter: None,
+            tap: Tap::default(),
+            layout: None,
+        }
     }
 
     /// The archive in a tar stream of what was asked for by this name; `.` for a directory without a name, such as `/`.
@@ -173,6 +214,50 @@ impl Archive {
     ) -> Archive {
         self.watch = Watch(Some(Box::new(watcher)));
         self
+    }
+
+    /// The same, of which more is kept. To be said before it is read; what a place was not asked for it may not have told:
+    /// see [`get_preserving`].
+    #[must_use]
+    pub fn preserving(mut self, preserve: Preserve) -> Archive {
+        self.preserve = preserve;
+        match &mut self.source {
+            Source::Tar(reader) => reader.preserve = preserve,
+            Source::Tree(tree) => tree.preserve(preserve),
+            Source::Entries(_) => {}
+        }
+        self
+    }
+
+    /// What of it is kept, which whoever takes it has to do or to refuse.
+    #[must_use]
+    pub fn preserve(&self) -> Preserve {
+        self.preserve
+    }
+
+    /// The same without that for which `keep` says no; asked with a path below the root, and whether it is a directory, for all
+    /// but the root. A directory that is not kept is left out with all that is below it, which of a tree of the file system
+    /// is not even read.
+    ///
+    /// Another name of a file that was left out cannot be had from a stream, in which the content was the other's: it is
+    /// an error.
+    #[must_use]
+    pub fn filtered(mut self, keep: impl FnMut(&Path, bool) -> bool + Send + 'static) -> Archive {
+        self.filter = Some(Box::new(Filter::new(Box::new(keep))));
+        self
+    }
+
+    /// Gives `tap` all that is read: each entry, and the content as it passes, with the zeros of holes.
+    #[must_use]
+    pub fn tapped(mut self, tap: impl FnMut(Part<'_>) + Send + 'static) -> Archive {
+        self.tap = Tap::new(Box::new(tap));
+        self
+    }
+
+    /// Whether it is read from the file system of this machine.
+    #[must_use]
+    pub fn is_tree(&self) -> bool {
+        matches!(self.source, Source::Tree(_))
     }
 
     /// The name of its root: that which was asked for; `.` for a directory without a name.
@@ -208,19 +293,38 @@ impl Archive {
     /// `UnexpectedEof` for a stream that ends too soon, `InvalidData` for a bad archive; those of the stream, of the file
     /// system, and of who watches.
     pub fn next_entry(&mut self) -> io::Result<Option<Entry>> {
-        let next = match self.ahead.pop_front() {
-            Some(entry) => Some(entry),
-            None => self.pull()?,
-        };
+        let next = self.next_kept()?;
         if let Some(entry) = &next {
             self.watch.tell(Event::Entry(entry))?;
+            self.tap.entry(entry);
         }
+        self.layout = next.as_ref().and_then(content::layout);
         Ok(next)
+    }
+
+    fn next_kept(&mut self) -> io::Result<Option<Entry>> {
+        loop {
+            let next = match self.ahead.pop_front() {
+                Some(entry) => Some(entry),
+                None => self.pull()?,
+            };
+            let Some(mut entry) = next else { return Ok(None) };
+            entry.extra.only(self.preserve);
+            // A tree has asked already.
+            let filter = self.filter.as_mut().filter(|_| !matches!(self.source, Source::Tree(_)));
+            let passes = match filter {
+                Some(filter) => filter.passes(&entry)?,
+                None => true,
+            };
+            if passes {
+                return Ok(Some(entry));
+            }
+        }
     }
 
     fn pull(&mut self) -> io::Result<Option<Entry>> {
         match &mut self.source {
-            Source::Tree(tree) => tree.next(&mut self.watch),
+            Source::Tree(tree) => tree.next(&mut self.watch, self.filter.as_deref_mut()),
             Source::Entries(entries) => entries.next(&mut self.watch),
             Source::Tar(reader) => loop {
                 let Some(header) = reader.next(&mut self.watch)? else { return Ok(None) };
@@ -242,6 +346,15 @@ impl Archive {
     /// # Errors
     /// As `next_entry`.
     pub fn read_content(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let read = match self.layout {
+            Some(_) => self.read_with_holes(buf)?,
+            None => self.read_source(buf)?,
+        };
+        self.tap.bytes(&buf[..read]);
+        Ok(read)
+    }
+
+    fn read_source(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let read = match &mut self.source {
             Source::Tree(tree) => tree.read_content(buf)?,
             Source::Tar(reader) => reader.read_content(buf, &mut self.watch)?,
@@ -253,11 +366,21 @@ impl Archive {
         Ok(read)
     }
 
-    /// The file that the content comes from, if the kernel can copy it by itself, and whom to tell.
+    /// The file that the content comes from, if the kernel can copy it by itself and nobody wants to see it, and whom to tell.
     fn content_file(&mut self) -> Option<(&File, &mut Watch)> {
         match &mut self.source {
-            Source::Tree(tree) => tree.content_file().map(|file| (file, &mut self.watch)),
-            Source::Tar(_) | Source::Entries(_) => None,
+            Source::Tree(tree) if self.tap.is_closed() => {
+                tree.content_file().map(|file| (file, &mut self.watch))
+            }
+            _ => None,
+        }
+    }
+
+    /// Says that the kernel has copied it all.
+    fn check_content(&mut self) -> io::Result<()> {
+        match &mut self.source {
+            Source::Tree(tree) => tree.check_content(),
+            Source::Tar(_) | Source::Entries(_) => Ok(()),
         }
     }
 
@@ -270,7 +393,7 @@ impl Archive {
     }
 
     /// As a tar stream that every tar reads: paths begin with the root's name, and end with the two blocks that end an
-    /// archive. The owner is 0, times are exact (but see
+    /// archive. The owner is 0 unless it is [preserved](Archive::preserving), times are exact (but see
     /// [`Tar::whole_seconds`]).
     #[must_use]
     pub fn into_tar(self) -> Tar {

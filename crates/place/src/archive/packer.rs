@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 
 use super::failed::{bad_entry, cut_short};
 use super::header::{BLOCK, Header, OCTAL_MAX, split_name};
-use super::pax::Pax;
+use super::pax::{Pax, Sparse};
 use super::reader::flag;
-use super::{Archive, Entry, Event, Kind, Timestamp};
+use super::sparse::{map, stored};
+use super::{Archive, Entry, Event, Extra, Kind, Owner, Timestamp};
 
 /// How many symbolic links an archive may have: 8 to 16 bytes of memory are needed for each.
 const MAX_SYMLINKS: usize = 4 << 20;
@@ -115,6 +116,7 @@ impl Tar {
             return Ok(false);
         }
         if !self.emptied {
+            self.archive.pass_last_hole()?;
             if let Some(entry) = self.archive.next_entry()? {
                 self.write_entry(&entry)?;
                 if self.marker.is_some() {
@@ -142,8 +144,8 @@ impl Tar {
     fn write_entry(&mut self, entry: &Entry) -> io::Result<()> {
         self.symlinks.check(entry)?;
         let header = self.header(entry);
-        self.left = header.size;
-        self.padding = (header.size.next_multiple_of(BLOCK as u64) - header.size) as usize;
+        self.left = header.extra.data.as_deref().map_or(header.size, stored);
+        self.padding = (self.left.next_multiple_of(BLOCK as u64) - self.left) as usize;
         write_header(&header, &mut self.ready);
         Ok(())
     }
@@ -186,7 +188,7 @@ impl Read for Tar {
             }
             if self.left > 0 {
                 let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buf.len());
-                let read = self.archive.read_content(&mut buf[..most])?;
+                let read = self.archive.read_stored(&mut buf[..most])?;
                 if read == 0 {
                     return Err(cut_short());
                 }
@@ -211,7 +213,8 @@ fn header(root: &OsStr, entry: &Entry) -> Header {
     if flag == flag::DIRECTORY {
         name.push(b'/');
     }
-    Header { name, link, flag, mode: entry.mode, size: entry.size, modified: entry.modified }
+    let Entry { mode, size, modified, ref extra, .. } = *entry;
+    Header { name, link, flag, mode, size, modified, extra: extra.clone() }
 }
 
 fn name(root: &OsStr, path: &Path) -> Vec<u8> {
@@ -221,8 +224,31 @@ fn name(root: &OsStr, path: &Path) -> Vec<u8> {
     }
 }
 
-/// A header, after what it cannot say itself.
+/// A header, after what it cannot say itself; and before the content of a file with holes where they are.
 fn write_header(header: &Header, to: &mut Vec<u8>) {
+    if let Some(segments) = &header.extra.data {
+        let map = map(segments, header.size);
+        let sparse = Sparse {
+            major: Some(1),
+            minor: Some(0),
+            name: Some(header.name.clone()),
+            size: Some(header.size),
+            map: None,
+        };
+        // Whoever knows nothing of this has the file by a name that says so.
+        let plain = Header {
+            name: b"GNUSparseFile.0/file".to_vec(),
+            size: map.len() as u64 + stored(segments),
+            extra: Extra { data: None, ..header.extra.clone() },
+            ..header.clone()
+        };
+        write_plain_header(&plain, Some(sparse), to);
+        return to.extend_from_slice(&map);
+    }
+    write_plain_header(header, None, to);
+}
+
+fn write_plain_header(header: &Header, sparse: Option<Sparse>, to: &mut Vec<u8>) {
     let long_name = split_name(&header.name).is_none();
     let long_link = header.link.len() > 100;
     let modified = header.modified;
@@ -233,7 +259,10 @@ fn write_header(header: &Header, to: &mut Vec<u8>) {
         link: long_link.then(|| header.link.clone()),
         size: (header.size > OCTAL_MAX).then_some(header.size),
         modified: old_or_fine.then_some(modified),
-        sparse: false,
+        uid: None,
+        gid: None,
+        attributes: header.extra.attributes.clone(),
+        sparse,
     };
     if !pax.is_empty() {
         extension(flag::PAX, b"././@PaxHeader", &pax.to_records(), to);
@@ -255,37 +284,41 @@ fn extension(flag: u8, name: &[u8], content: &[u8], to: &mut Vec<u8>) {
     to.resize(to.len().next_multiple_of(BLOCK), 0);
 }
 
-/// Directories that were met, as far as there is room: modes and times by their paths.
+/// Directories that were met, as far as there is room: modes, times and owners by their paths.
 #[derive(Debug, Default)]
 struct Directories {
-    known: BTreeMap<PathBuf, (u32, Timestamp)>,
+    known: BTreeMap<PathBuf, (u32, Timestamp, Option<Owner>)>,
     memory: usize,
 }
 
 impl Directories {
     fn add(&mut self, entry: &Entry) {
         let memory = self.memory + DIRECTORY + entry.path.as_os_str().len();
-        if entry.kind == Kind::Directory
-            && memory <= MAX_REPEATED
-            && self.known.insert(entry.path.clone(), (entry.mode, entry.modified)).is_none()
-        {
+        if entry.kind == Kind::Directory && memory <= MAX_REPEATED && self.insert(entry) {
             self.memory = memory;
         }
     }
 
+    /// Whether it is a new one.
+    fn insert(&mut self, entry: &Entry) -> bool {
+        let Entry { ref path, mode, modified, ref extra, .. } = *entry;
+        self.known.insert(path.clone(), (mode, modified, extra.owner)).is_none()
+    }
+
     fn entries(&self) -> impl Iterator<Item = Entry> {
-        self.known.iter().map(|(path, &(mode, modified))| directory(path.clone(), mode, modified))
+        self.known.iter().map(|(path, &it)| directory(path.clone(), it))
     }
 
     /// Takes one that has no other in it.
     fn deepest(&mut self) -> Option<Entry> {
-        let (path, (mode, modified)) = self.known.pop_last()?;
-        Some(directory(path, mode, modified))
+        let (path, it) = self.known.pop_last()?;
+        Some(directory(path, it))
     }
 }
 
-fn directory(path: PathBuf, mode: u32, modified: Timestamp) -> Entry {
-    Entry { path, kind: Kind::Directory, mode, modified, size: 0 }
+fn directory(path: PathBuf, (mode, modified, owner): (u32, Timestamp, Option<Owner>)) -> Entry {
+    let extra = Extra { owner, ..Extra::default() };
+    Entry { path, kind: Kind::Directory, mode, modified, size: 0, extra }
 }
 
 /// The symbolic links that were met, by hashes that nobody outside can foresee.

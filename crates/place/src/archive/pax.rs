@@ -1,6 +1,8 @@
 //! The records of an extended header: `LENGTH KEY=VALUE\n`, as POSIX.1-2001 ("pax") has them.
 
 use super::header::Timestamp;
+use super::preserve::{Attribute, is_kept};
+use super::sparse::{Segment, parse_list};
 
 /// What the records change of the header that follows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -9,12 +11,32 @@ pub(crate) struct Pax {
     pub(crate) link: Option<Vec<u8>>,
     pub(crate) size: Option<u64>,
     pub(crate) modified: Option<Timestamp>,
-    /// Whether the content is that of a sparse file in one of GNU's forms.
-    pub(crate) sparse: bool,
+    pub(crate) uid: Option<u64>,
+    pub(crate) gid: Option<u64>,
+    /// Extended attributes that could be kept.
+    pub(crate) attributes: Vec<Attribute>,
+    /// That the content is that of a sparse file in one of GNU's forms.
+    pub(crate) sparse: Option<Sparse>,
 }
 
+/// What is said of a sparse file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sparse {
+    pub(crate) major: Option<u64>,
+    pub(crate) minor: Option<u64>,
+    pub(crate) name: Option<Vec<u8>>,
+    /// How long it is with its holes.
+    pub(crate) size: Option<u64>,
+    /// In version 0.1: where it has data.
+    pub(crate) map: Option<Vec<Segment>>,
+}
+
+/// What the names of extended attributes stand after, as Schily's star has it.
+const XATTR: &[u8] = b"SCHILY.xattr.";
+const SPARSE: &[u8] = b"GNU.sparse.";
+
 impl Pax {
-    /// Reads them. Other keys, such as those of attributes, are passed over.
+    /// Reads them. Other keys are passed over.
     ///
     /// # Errors
     /// What is wrong with them.
@@ -37,10 +59,23 @@ impl Pax {
             b"linkpath" => self.link = (!value.is_empty()).then(|| value.to_vec()),
             b"size" => self.size = Some(decimal(value).ok_or("a size is no number")?),
             b"mtime" => self.modified = Some(seconds(value).ok_or("a time is no number")?),
-            _ if key.starts_with(b"GNU.sparse.") => self.sparse = true,
-            _ => {}
+            b"uid" => self.uid = decimal(value),
+            b"gid" => self.gid = decimal(value),
+            _ => {
+                if let Some(key) = key.strip_prefix(SPARSE) {
+                    self.sparse.get_or_insert_default().set(key, value)?;
+                } else if let Some(name) = key.strip_prefix(XATTR) {
+                    self.attributes.extend(attribute(name, value));
+                }
+            }
         }
         Ok(())
+    }
+
+    /// Whether it says nothing of which file its content is.
+    pub(crate) fn renames_nothing(&self) -> bool {
+        let Pax { path, link, size, modified, uid: _, gid: _, attributes: _, sparse } = self;
+        path.is_none() && link.is_none() && size.is_none() && modified.is_none() && sparse.is_none()
     }
 
     /// Whether it says nothing that matters here.
@@ -51,29 +86,96 @@ impl Pax {
     /// The records.
     pub(crate) fn to_records(&self) -> Vec<u8> {
         let mut records = Vec::new();
-        let mut add = |key: &str, value: &[u8]| {
+        let mut add = |key: &[u8], value: &[u8]| {
             // The length counts its own digits.
             let rest = key.len() + value.len() + 3;
             let mut length = rest + digits(rest);
             length = rest + digits(length);
-            records.extend_from_slice(format!("{length} {key}=").as_bytes());
-            records.extend_from_slice(value);
-            records.push(b'\n');
+            let length = format!("{length} ");
+            records.extend_from_slice(&[length.as_bytes(), key, b"=", value, b"\n"].concat());
         };
         if let Some(path) = &self.path {
-            add("path", path);
+            add(b"path", path);
         }
         if let Some(link) = &self.link {
-            add("linkpath", link);
+            add(b"linkpath", link);
         }
         if let Some(size) = self.size {
-            add("size", size.to_string().as_bytes());
+            add(b"size", size.to_string().as_bytes());
         }
         if let Some(modified) = self.modified {
-            add("mtime", decimal_seconds(modified).as_bytes());
+            add(b"mtime", decimal_seconds(modified).as_bytes());
+        }
+        for (key, id) in [(b"uid", self.uid), (b"gid", self.gid)] {
+            if let Some(id) = id {
+                add(key, id.to_string().as_bytes());
+            }
+        }
+        for Attribute { name, value } in &self.attributes {
+            add(&[XATTR, &encoded(name)].concat(), value);
+        }
+        let numbers = |sparse: &Sparse| {
+            let Sparse { major, minor, size, .. } = *sparse;
+            [
+                (&b"GNU.sparse.major"[..], major),
+                (b"GNU.sparse.minor", minor),
+                (b"GNU.sparse.realsize", size),
+            ]
+        };
+        for (key, number) in self.sparse.iter().flat_map(numbers) {
+            if let Some(number) = number {
+                add(key, number.to_string().as_bytes());
+            }
+        }
+        if let Some(name) = self.sparse.as_ref().and_then(|sparse| sparse.name.as_ref()) {
+            add(b"GNU.sparse.name", name);
         }
         records
     }
+}
+
+impl Sparse {
+    fn set(&mut self, key: &[u8], value: &[u8]) -> Result<(), &'static str> {
+        let number = || decimal(value).map(Some).ok_or("a number of a sparse file is none");
+        match key {
+            b"major" => self.major = number()?,
+            b"minor" => self.minor = number()?,
+            b"realsize" | b"size" => self.size = number()?,
+            b"name" => self.name = Some(value.to_vec()),
+            b"map" => {
+                let map = parse_list(value).ok_or("the map of a sparse file is malformed")?;
+                self.map = Some(map);
+            }
+            // How many parts there are is seen.
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// GNU's tar writes `%` and `=` in the names of attributes as percent-encoded.
+fn encoded(name: &[u8]) -> Vec<u8> {
+    let encode = |&byte: &u8| match byte {
+        b'%' => b"%25".to_vec(),
+        b'=' => b"%3D".to_vec(),
+        byte => vec![byte],
+    };
+    name.iter().flat_map(encode).collect()
+}
+
+fn attribute(name: &[u8], value: &[u8]) -> Option<Attribute> {
+    let mut decoded = Vec::with_capacity(name.len());
+    let mut rest = name;
+    while let Some((&byte, after)) = rest.split_first() {
+        let (byte, after) = match rest {
+            [b'%', b'2', b'5', after @ ..] => (b'%', after),
+            [b'%', b'3', b'D', after @ ..] => (b'=', after),
+            _ => (byte, after),
+        };
+        decoded.push(byte);
+        rest = after;
+    }
+    is_kept(&decoded).then(|| Attribute { name: decoded, value: value.to_vec() })
 }
 
 /// The first record without its length and its end, and what follows it.
@@ -89,7 +191,7 @@ fn digits(number: usize) -> usize {
 }
 
 /// A number below 2^63.
-fn decimal(text: &[u8]) -> Option<u64> {
+pub(super) fn decimal(text: &[u8]) -> Option<u64> {
     if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
         return None;
     }
@@ -179,8 +281,22 @@ mod tests {
         check(b"12 path=a=\n\n", Ok(path(b"a=\n")));
         check(b"10 path=a\n10 path=b\n", Ok(path(b"b")));
         check(b"10 path=a\n8 path=\n", Ok(Pax::default()));
-        check(b"28 SCHILY.xattr.user.x=\0=\n\0\n", Ok(Pax::default()));
-        check(b"22 GNU.sparse.major=1\n", Ok(Pax { sparse: true, ..Pax::default() }));
+        let attributes = |name: &[u8], value: &[u8]| {
+            let (name, value) = (name.to_vec(), value.to_vec());
+            Pax { attributes: vec![Attribute { name, value }], ..Pax::default() }
+        };
+        check(b"28 SCHILY.xattr.user.x=\0=\n\0\n", Ok(attributes(b"user.x", b"\0=\n\0")));
+        check(b"30 SCHILY.xattr.user.%3D%25=x\n", Ok(attributes(b"user.=%", b"x")));
+        check(b"31 SCHILY.xattr.trusted.x=\0=\n\0\n", Ok(Pax::default()));
+        check(b"28 SCHILY.xattr.user.=\0=\n\0x\n", Ok(Pax::default()));
+        let sparse = |sparse| Pax { sparse: Some(sparse), ..Pax::default() };
+        check(
+            b"22 GNU.sparse.major=1\n",
+            Ok(sparse(Sparse { major: Some(1), ..Sparse::default() })),
+        );
+        let map = Some(vec![Segment { offset: 1, length: 2 }]);
+        check(b"22 GNU.sparse.map=1,2\n", Ok(sparse(Sparse { map, ..Sparse::default() })));
+        check(b"20 GNU.sparse.map=1\n", Err("the map of a sparse file is malformed"));
         check(b"9 size=5\n", Ok(Pax { size: Some(5), ..Pax::default() }));
         check(b"11 size=-1\n", Err("a size is no number"));
         check(b"28 size=9223372036854775808\n", Err("a size is no number"));
@@ -218,7 +334,16 @@ mod tests {
                 link: Some(b"a\nb=c".into()),
                 size: Some(1 << 40),
                 modified: Some(Timestamp { seconds: -5, nanoseconds: 10 }),
-                sparse: false,
+                uid: Some(1 << 21),
+                gid: Some(0),
+                attributes: vec![Attribute { name: b"user.%=\n".into(), value: vec![0; length] }],
+                sparse: Some(Sparse {
+                    major: Some(1),
+                    minor: Some(0),
+                    name: Some(vec![b'\n'; length]),
+                    size: Some(1 << 40),
+                    map: None,
+                }),
             };
             check(&pax.to_records(), Ok(pax));
         }

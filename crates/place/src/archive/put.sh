@@ -9,12 +9,34 @@ name=$5     # the name of what is copied
 kind=$6     # d for a directory
 mode=$7     # its mode
 random=$8
-ready=$9    # whether to say that all is ready for the stream, and to be as the other way is
+ready=$9   # whether to say that all is ready for the stream, and to be as the other way is
+
+preserve=${10}  # what is to be kept: owner, xattr, sparse
 
 unset CDPATH TAR_OPTIONS
 command -v tar >/dev/null 2>&1 || exit 96
 version=$(tar --version 2>&1 </dev/null)
 [ $? -lt 126 ] || [ -z "$ready" ] || exit 96
+case $preserve in
+*owner*)
+    [ "$(id -u)" = 0 ] || exit 93
+    # By numbers: no names are sent.
+    set -- ;;
+*) set -- -o ;;
+esac
+case $preserve in
+*xattr* | *sparse*)
+    case $version in
+    *GNU*) ;;
+    *) exit 94 ;;
+    esac ;;
+esac
+case $preserve in
+*xattr*)
+    # One that was built without says so.
+    [ -z "$(tar --xattrs -cf - -T /dev/null 2>&1 >/dev/null)" ] || exit 94
+    set -- "$@" --xattrs '--xattrs-include=user.*' ;;
+esac
 if [ -d "$path" ]; then
     base=$path last=$name
 elif [ -n "$slash" ]; then
@@ -49,12 +71,23 @@ if [ -n "$ready" ]; then
     echo ready
     exec >/dev/null
 fi
-tar -x -p -o -C "$tmp" -f - || exit 97
+case $preserve in
+*xattr*)
+    # That it could not set one it only says.
+    said=$(LC_ALL=C tar -x -p "$@" -C "$tmp" -f - 2>&1)
+    code=$?
+    [ -z "$said" ] || printf '%s\n' "$said" >&2
+    case $said in
+    *"Cannot set 'user."*) exit 92 ;;
+    esac
+    [ "$code" = 0 ] || exit 97 ;;
+*) tar -x -p "$@" -C "$tmp" -f - || exit 97 ;;
+esac
 [ -f "$tmp/complete" ] || fail "the stream ended before the archive did"
 case $version in
 # It sets the times of directories at its end.
 *GNU*) ;;
-*) tar -x -p -o -C "$tmp" -f "$tmp/complete" 2>/dev/null ;;
+*) tar -x -p "$@" -C "$tmp" -f "$tmp/complete" 2>/dev/null ;;
 esac
 
 name "$tmp/root" "$target" "$kind" "$mode"

@@ -5,7 +5,9 @@ use std::io::{self, BufRead, BufReader, Read};
 use super::Watch;
 use super::failed::{bad_entry, cut_short, malformed};
 use super::header::{BLOCK, Block, Header};
-use super::pax::Pax;
+use super::pax::{Pax, Sparse};
+use super::preserve::{Owner, Preserve};
+use super::sparse::{MapReader, checked, stored};
 
 /// The longest name, and the longest text of a link: `PATH_MAX` of Linux.
 pub(crate) const MAX_NAME: usize = 4096;
@@ -44,11 +46,14 @@ pub(crate) struct Reader<R> {
     /// What follows it up to the next block.
     padding: u64,
     ended: bool,
+    /// What extensions may say.
+    pub(super) preserve: Preserve,
 }
 
 impl<R: Read> Reader<R> {
     pub(crate) fn new(from: R) -> Reader<R> {
-        Reader { from: BufReader::with_capacity(BUFFER, from), left: 0, padding: 0, ended: false }
+        let (from, preserve) = (BufReader::with_capacity(BUFFER, from), Preserve::default());
+        Reader { from, left: 0, padding: 0, ended: false, preserve }
     }
 
     /// The next entry, with what extensions say of it; what is left of the one before is passed over. `None` once the
@@ -66,7 +71,7 @@ impl<R: Read> Reader<R> {
                 flag::LONG_LINK => long_link = Some(self.long_text(&header, watch)?),
                 flag::PAX => pax = self.records(&header, watch)?,
                 flag::PAX_GLOBAL => {
-                    if !self.records(&header, watch)?.is_empty() {
+                    if !self.records(&header, watch)?.renames_nothing() {
                         return Err(malformed("it has a global header that renames or resizes"));
                     }
                 }
@@ -76,8 +81,13 @@ impl<R: Read> Reader<R> {
                     header.link = pax.link.or(long_link).unwrap_or(header.link);
                     header.size = pax.size.unwrap_or(header.size);
                     header.modified = pax.modified.unwrap_or(header.modified);
-                    if pax.sparse {
+                    if pax.sparse.is_some() && !self.preserve.sparse {
                         return Err(bad_entry(name_of(&header.name), SPARSE));
+                    }
+                    set_owner(&mut header, pax.uid, pax.gid);
+                    header.extra.attributes = pax.attributes;
+                    if let Some(name) = pax.sparse.as_ref().and_then(|it| it.name.as_ref()) {
+                        header.name.clone_from(name);
                     }
                     if header.name.len() > MAX_NAME || header.link.len() > MAX_NAME {
                         return Err(bad_entry(
@@ -87,6 +97,9 @@ impl<R: Read> Reader<R> {
                     }
                     self.expect(content_size(&header))?;
                     header.size = self.left;
+                    if let Some(sparse) = pax.sparse {
+                        self.find_holes(&mut header, sparse, watch)?;
+                    }
                     return Ok(Some(header));
                 }
             }
@@ -109,6 +122,46 @@ impl<R: Read> Reader<R> {
         }
         self.left -= read as u64;
         Ok(read)
+    }
+
+    /// Where a sparse file has data, as GNU's versions 0.1 and 1.0 say it. What is left of the content afterwards is data.
+    fn find_holes(
+        &mut self,
+        header: &mut Header,
+        sparse: Sparse,
+        watch: &mut Watch,
+    ) -> io::Result<()> {
+        let wrong = |what| bad_entry(name_of(&header.name), what);
+        let segments = match (sparse.major, sparse.map) {
+            (None | Some(0), Some(map)) => map,
+            (Some(1), _) => self.read_map(watch)?,
+            _ => return Err(wrong("is a sparse file of an unknown version")),
+        };
+        let size = sparse.size.filter(|&size| i64::try_from(size).is_ok());
+        let size = size.ok_or_else(|| wrong("is a sparse file without a size"))?;
+        let segments = checked(segments, size).filter(|segments| stored(segments) == self.left);
+        let is_file = matches!(header.flag, flag::FILE | b'\0' | b'7');
+        let segments = segments.filter(|_| is_file);
+        header.extra.data =
+            Some(segments.ok_or_else(|| wrong("is a sparse file whose map is wrong"))?);
+        header.size = size;
+        Ok(())
+    }
+
+    fn read_map(&mut self, watch: &mut Watch) -> io::Result<Vec<super::Segment>> {
+        let mut map = MapReader::default();
+        loop {
+            // It takes whole blocks of the content.
+            if self.left < BLOCK as u64 {
+                return Err(malformed("the map of a sparse file is cut short"));
+            }
+            self.left -= BLOCK as u64;
+            for byte in self.block(watch)? {
+                if map.take(byte).map_err(malformed)? {
+                    return Ok(map.segments());
+                }
+            }
+        }
     }
 
     /// A block that is a header, with what follows it still to be read; `None` at the end.
@@ -214,6 +267,18 @@ impl<R: Read> Reader<R> {
 
 const SPARSE: &str =
     "is stored as a sparse file, which is not supported: pack it without `--sparse`";
+
+/// Numbers that are greater than a header can say.
+fn set_owner(header: &mut Header, uid: Option<u64>, gid: Option<u64>) {
+    let said = |said: Option<u64>, header: Option<u32>| match said {
+        Some(id) => u32::try_from(id).ok(),
+        None => header,
+    };
+    let owner = header.extra.owner;
+    let uid = said(uid, owner.map(|it| it.uid));
+    let gid = said(gid, owner.map(|it| it.gid));
+    header.extra.owner = uid.zip(gid).map(|(uid, gid)| Owner { uid, gid });
+}
 
 /// Links and folders have no content, whatever their size says: POSIX has it so, and so do other programs.
 fn content_size(header: &Header) -> u64 {

@@ -94,6 +94,8 @@ impl Checked {
             return Err(bad_entry(&entry.path, "has a size that is too great"));
         }
         entry.mode &= KEPT_MODE;
+        // Of holes it does not tell.
+        entry.extra.data = None;
         self.left = entry.size;
         Ok(entry)
     }
@@ -141,7 +143,7 @@ fn check_path(path: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::Archive;
-    use crate::archive::Timestamp;
+    use crate::archive::{Extra, Timestamp};
 
     /// Entries from a list; the content of each has three bytes.
     struct List(std::vec::IntoIter<Entry>, u64);
@@ -162,7 +164,8 @@ mod tests {
     }
 
     fn entry(path: &str, kind: Kind, size: u64) -> Entry {
-        Entry { path: path.into(), kind, mode: 0o104755, modified: Timestamp::default(), size }
+        let (modified, extra) = (Timestamp::default(), Extra::default());
+        Entry { path: path.into(), kind, mode: 0o104755, modified, size, extra }
     }
 
     /// What an archive of these entries gives.

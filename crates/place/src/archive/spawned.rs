@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::destination::random_suffix;
 use super::talk::{Silence, Talk, cannot_run};
-use super::{Archive, Kind, named};
+use super::{Archive, CannotPreserve, Kind, Preserve, named};
 use crate::{Command, Error, Place, Result, Stream};
 
 /// The two scripts. They run under any POSIX shell, with GNU's tar, busybox's and others.
@@ -25,9 +25,33 @@ const ROOT: &str = "root";
 /// # Errors
 /// As [`Place::spawn`]; what goes wrong later is an error of the archive.
 pub fn get<P: Place + ?Sized>(place: &P, path: &Path) -> Result<Archive> {
+    pack(place, path, Preserve::default())
+}
+
+/// [`Place::get`] of what is to be kept besides. A place that is read by its file system tells all; of extended attributes and
+/// holes elsewhere only GNU's `tar` does, in a place that can run it.
+///
+/// # Errors
+/// As [`get`].
+pub fn get_preserving<P: Place + ?Sized>(
+    place: &P,
+    path: &Path,
+    preserve: Preserve,
+) -> Result<Archive> {
+    let archive = place.get(path)?;
+    match preserve.needs_gnu_tar() && !archive.is_tree() {
+        true => {
+            drop(archive);
+            Ok(pack(place, path, preserve)?.preserving(preserve))
+        }
+        false => Ok(archive.preserving(preserve)),
+    }
+}
+
+fn pack<P: Place + ?Sized>(place: &P, path: &Path, preserve: Preserve) -> Result<Archive> {
     let named = named(path);
     let command = Command::new("sh").args(["-c", GET, "thither"]);
-    let command = command.arg(plain(named.dir)).arg(named.name);
+    let command = command.arg(plain(named.dir)).arg(named.name).arg(preserve.words());
     let command = command.stdin(Stream::Null).stdout(Stream::Piped).stderr(Stream::Piped);
     let talk = Talk::with(place.spawn(&command)?, None);
     Ok(Archive::from_tar(Output(talk), named.name))
@@ -38,7 +62,7 @@ pub fn get<P: Place + ?Sized>(place: &P, path: &Path) -> Result<Archive> {
 /// # Errors
 /// As [`Place::put`].
 pub fn put<P: Place + ?Sized>(place: &P, mut archive: Archive, path: &Path) -> Result<()> {
-    let command = unpack(&mut archive, path).map_err(|error| failed(path, error))?;
+    let command = unpack(&mut archive, path, "").map_err(|error| failed(path, error))?;
     let command = command.stdin(Stream::Piped).stdout(Stream::Null).stderr(Stream::Piped);
     let talk = Talk::with(place.spawn(&command)?, None);
     send(talk, archive, false).map_err(|error| failed(path, error))
@@ -78,7 +102,7 @@ pub fn try_put<P: Place + ?Sized>(
     attempt: Attempt<'_>,
 ) -> Result<Attempted> {
     let failed = |error| failed(path, error);
-    let command = unpack(&mut archive, path).map_err(failed)?.arg("ready");
+    let command = unpack(&mut archive, path, "ready").map_err(failed)?;
     let command = command.stdin(Stream::Piped).stdout(Stream::Piped).stderr(Stream::Piped);
     let process = match place.spawn(&command) {
         Err(error) if cannot_run(&error) => return Ok(Attempted::Impossible(archive)),
@@ -98,7 +122,8 @@ pub fn try_put<P: Place + ?Sized>(
 }
 
 /// The script that gives what it reads the name `path`.
-fn unpack(archive: &mut Archive, path: &Path) -> io::Result<Command> {
+fn unpack(archive: &mut Archive, path: &Path, ready: &str) -> io::Result<Command> {
+    let preserve = archive.preserve().words();
     let root = archive.root()?;
     let kind = if root.kind == Kind::Directory { "d" } else { "f" };
     let mode = format!("{:o}", root.mode);
@@ -106,7 +131,8 @@ fn unpack(archive: &mut Archive, path: &Path) -> io::Result<Command> {
     let command = Command::new("sh").args(["-c", PUT, "thither"]);
     let command = command.arg(plain(path)).arg(plain(named.dir)).arg(named.name);
     let command = command.arg(if named.is_directory { "/" } else { "" });
-    Ok(command.arg(archive.name()).args([kind, &mode]).arg(random_suffix()?))
+    let command = command.arg(archive.name()).args([kind, &mode]).arg(random_suffix()?);
+    Ok(command.args([ready, &preserve]))
 }
 
 fn send(mut talk: Talk<'_>, archive: Archive, whole_seconds: bool) -> io::Result<()> {
@@ -125,14 +151,15 @@ fn send(mut talk: Talk<'_>, archive: Archive, whole_seconds: bool) -> io::Result
 }
 
 fn failed(path: &Path, source: io::Error) -> Error {
-    let hint =
-        (source.kind() == io::ErrorKind::Unsupported).then(|| "install tar over there".to_owned());
+    let reason = CannotPreserve::of(&source).map(CannotPreserve::hint);
+    let no_tar = source.kind() == io::ErrorKind::Unsupported;
+    let hint = reason.or(no_tar.then_some("install tar over there")).map(str::to_owned);
     let action = format!("copy to {}", crate::error::quoted(path));
     Error::Copy { action, source: Box::new(source), hint }
 }
 
 /// A path that no program takes for an option.
-fn plain(path: &Path) -> PathBuf {
+pub(super) fn plain(path: &Path) -> PathBuf {
     match path.as_os_str().as_encoded_bytes() {
         b"" => ".".into(),
         [b'/', ..] => path.to_owned(),

@@ -8,14 +8,17 @@ use std::time::{Duration, Instant};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use thither_term::{Interest, poll};
 
-use super::Tar;
 use super::failed::cut_short;
+use super::{CannotPreserve, Tar};
 use crate::error::printable;
 use crate::process::Event;
 use crate::{Error, Exit, Process};
 
 /// How the scripts say what is wrong, besides on standard error.
 const NO_TAR: i32 = 96;
+const NO_GNU_TAR: i32 = 94;
+const NOT_ROOT: i32 = 93;
+const NO_ATTRIBUTES: i32 = 92;
 /// What they say is why.
 pub(super) const SAID: i32 = 97;
 const NOT_FOUND: i32 = 98;
@@ -174,7 +177,7 @@ impl<'a> Talk<'a> {
                 Some(Ok(read)) => printed.extend_from_slice(&chunk[..read]),
                 Some(Err(error)) if is_for_later(&error) => {}
                 Some(Err(error)) => return Err(error),
-                None if self.exit == Some(Exit::Code(SAID)) => {
+                None if self.has_said_why() => {
                     return self.verdict().map(|()| false);
                 }
                 None if self.exit.is_some() => return Ok(false),
@@ -227,6 +230,49 @@ impl<'a> Talk<'a> {
         Ok(())
     }
 
+    /// Gives it this input and takes what it prints on standard output, at most so much, until it ends; how is not asked.
+    pub(super) fn converse(
+        &mut self,
+        mut input: &[u8],
+        most: usize,
+        idle: &mut dyn FnMut() -> io::Result<()>,
+    ) -> io::Result<Vec<u8>> {
+        for file in self.input.iter().chain(&self.output) {
+            // Our own ends of new pipes or sockets, which nobody else has.
+            fcntl_setfl(file, fcntl_getfl(file)? | OFlags::NONBLOCK)?;
+        }
+        let mut printed = Vec::new();
+        let mut chunk = [0; 16 * 1024];
+        while self.output.is_some() || self.exit.is_none() {
+            self.step(idle)?;
+            idle()?;
+            match self.input.as_mut().map(|file| file.write(input)) {
+                Some(Ok(written)) => {
+                    input = &input[written..];
+                    if input.is_empty() {
+                        self.input = None;
+                    }
+                }
+                Some(Err(error)) if is_for_later(&error) => {}
+                // It wants no more.
+                Some(Err(_)) => self.input = None,
+                None => {}
+            }
+            match self.output.as_mut().map(|file| file.read(&mut chunk)) {
+                Some(Ok(0)) => self.output = None,
+                Some(Ok(read)) if printed.len() + read > most => {
+                    let text = "the command over there prints more than it should";
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+                }
+                Some(Ok(read)) => printed.extend_from_slice(&chunk[..read]),
+                Some(Err(error)) if is_for_later(&error) => {}
+                Some(Err(error)) => return Err(error),
+                None => {}
+            }
+        }
+        Ok(printed)
+    }
+
     /// Ends its input too soon, and gives it a while to remove what it has made.
     pub(super) fn give_up(mut self) {
         (self.input, self.silence) = (None, None);
@@ -238,11 +284,19 @@ impl<'a> Talk<'a> {
         }
     }
 
+    /// Whether it has ended with a reason that another way would have too.
+    fn has_said_why(&self) -> bool {
+        matches!(self.exit, Some(Exit::Code(SAID | NO_ATTRIBUTES | NOT_ROOT)))
+    }
+
     /// What its end means.
     pub(super) fn verdict(&self) -> io::Result<()> {
         let exit = match self.exit {
             Some(Exit::Code(0)) => return Ok(()),
             Some(Exit::Code(NOT_FOUND)) => return Err(rustix::io::Errno::NOENT.into()),
+            Some(Exit::Code(NO_GNU_TAR)) => return Err(CannotPreserve::Tar.into()),
+            Some(Exit::Code(NOT_ROOT)) => return Err(CannotPreserve::Owner.into()),
+            Some(Exit::Code(NO_ATTRIBUTES)) => return Err(CannotPreserve::Attributes.into()),
             Some(Exit::Code(NO_TAR)) => {
                 let text = "there is no `tar` over there";
                 return Err(io::Error::new(io::ErrorKind::Unsupported, text));

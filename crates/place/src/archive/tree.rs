@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, openat, readlinkat, statat};
@@ -13,7 +14,10 @@ use rustix::io::Errno;
 
 use super::entry::KEPT_MODE;
 use super::failed::failed;
-use super::{Entry, Event, Kind, Timestamp, Watch};
+use super::filter::Filter;
+use super::preserve::attributes_of;
+use super::sparse::{Segment, segments_of};
+use super::{Entry, Event, Extra, Kind, Owner, Preserve, Timestamp, Watch};
 
 /// Files up to this size are read before their header is given, in one system call, so that the two always agree.
 const SMALL: u64 = 128 * 1024;
@@ -62,6 +66,10 @@ impl Tree {
         Tree { root: Some(root), name, levels, visitor, identity: None }
     }
 
+    pub(super) fn preserve(&mut self, preserve: Preserve) {
+        self.visitor.preserve = preserve;
+    }
+
     pub(super) fn name(&self) -> &OsStr {
         &self.name
     }
@@ -70,8 +78,12 @@ impl Tree {
         self.identity
     }
 
-    /// The next entry.
-    pub(super) fn next(&mut self, watch: &mut Watch) -> io::Result<Option<Entry>> {
+    /// The next entry that `filter` keeps.
+    pub(super) fn next(
+        &mut self,
+        watch: &mut Watch,
+        mut filter: Option<&mut Filter>,
+    ) -> io::Result<Option<Entry>> {
         if let Some(root) = self.root.take() {
             return self.first(root).map_err(|error| failed("read", &self.name, error)).map(Some);
         }
@@ -81,6 +93,12 @@ impl Tree {
                 continue;
             };
             let path = level.path.join(OsStr::from_bytes(name.as_bytes()));
+            if let Some(filter) = &mut filter {
+                let is_directory = || is_directory(level.fd.as_fd(), &name, kind);
+                if !filter.keeps(&path, is_directory()) {
+                    continue;
+                }
+            }
             let visited = self.visitor.visit(level.fd.as_fd(), &name, kind, &path);
             match visited {
                 Ok(Found::Entry(entry, _)) => return Ok(Some(entry)),
@@ -130,7 +148,14 @@ impl Tree {
     /// Reads from the content of the file that was the last entry.
     pub(super) fn read_content(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let read = self.visitor.content.read(buf);
-        read.map_err(|error| failed("read", &self.name, error))
+        read.map_err(|error| failed("read", self.visitor.full_path(&self.name), error))
+    }
+
+    /// Looks whether the file that the kernel has copied is as it was before.
+    pub(super) fn check_content(&mut self) -> io::Result<()> {
+        let Content::Large { file, before, .. } = &self.visitor.content else { return Ok(()) };
+        let checked = before.check(file);
+        checked.map_err(|error| failed("read", self.visitor.full_path(&self.name), error))
     }
 
     /// The file that the content comes from, if it is a large one that was not read from.
@@ -156,6 +181,9 @@ struct Visitor {
     links: HashMap<(u64, u64), PathBuf>,
     /// A small file's content, kept for the next one.
     spare: Vec<u8>,
+    preserve: Preserve,
+    /// The path of the file that the content is of.
+    path: PathBuf,
 }
 
 impl Visitor {
@@ -191,8 +219,10 @@ impl Visitor {
                 let fd = openat(dir, name, flags | OFlags::DIRECTORY, Mode::empty())?;
                 let stat = fstat(&fd)?;
                 let names = names(&fd)?.into_iter();
+                let mut entry = entry(path, Kind::Directory, &stat, 0);
+                entry.extra.attributes = self.attributes(&fd)?;
                 let level = Level { fd, path: path.to_owned(), names };
-                Found::Directory(entry(path, Kind::Directory, &stat, 0), level, identity(&stat))
+                Found::Directory(entry, level, identity(&stat))
             }
             FileType::Symlink => {
                 let text = readlinkat(dir, name, Vec::new())?;
@@ -216,10 +246,18 @@ impl Visitor {
             }
             self.links.insert(identity(stat), path.to_owned());
         }
-        let size = u64::try_from(stat.st_size).unwrap_or_default();
-        if size > SMALL {
-            self.content = Content::Large { file, left: size };
-            return Ok(entry(path, Kind::File, stat, size));
+        self.path.clear();
+        self.path.push(path);
+        let attributes = self.attributes(&file)?;
+        let before = Before::of(stat);
+        let size = before.size;
+        let data = self.holes(&file, stat)?;
+        if size > SMALL || data.is_some() {
+            let segments = data.clone().map(Vec::into_iter);
+            self.content = Content::Large { file, left: size, before, segments, current: None };
+            let entry = entry(path, Kind::File, stat, size);
+            let extra = Extra { attributes, data, ..entry.extra };
+            return Ok(Entry { extra, ..entry });
         }
         let mut bytes = std::mem::take(&mut self.spare);
         bytes.clear();
@@ -237,11 +275,64 @@ impl Visitor {
                 bytes.resize(size as usize, 0);
                 let read = read_full(&mut file, &mut bytes)?;
                 bytes.truncate(read);
+                before.check(&file)?;
             }
         }
         let entry = entry(path, Kind::File, stat, bytes.len() as u64);
         self.content = Content::Small { bytes, at: 0 };
-        Ok(entry)
+        Ok(Entry { extra: Extra { attributes, ..entry.extra }, ..entry })
+    }
+
+    fn attributes(&self, fd: impl AsFd) -> io::Result<Vec<super::Attribute>> {
+        if self.preserve.xattr { attributes_of(fd) } else { Ok(Vec::new()) }
+    }
+
+    /// Where a file has data, if it has holes: its blocks are of 512 bytes each, stat(2).
+    fn holes(&self, file: &File, stat: &Stat) -> io::Result<Option<Vec<Segment>>> {
+        let may_have = self.preserve.sparse && stat.st_size / 512 > stat.st_blocks;
+        if !may_have {
+            return Ok(None);
+        }
+        let start = rustix::fs::seek(file, rustix::fs::SeekFrom::Current(0))?;
+        let size = u64::try_from(stat.st_size).unwrap_or_default();
+        segments_of(file, start, size.saturating_sub(start))
+    }
+
+    fn full_path(&self, root: &OsStr) -> PathBuf {
+        match self.path.as_os_str().is_empty() {
+            true => root.into(),
+            false => Path::new(root).join(&self.path),
+        }
+    }
+}
+
+/// What a file was like before it was read.
+#[derive(Clone, Copy, PartialEq)]
+struct Before {
+    size: u64,
+    modified: Timestamp,
+}
+
+impl Before {
+    fn of(stat: &Stat) -> Before {
+        Before { size: u64::try_from(stat.st_size).unwrap_or_default(), modified: modified(stat) }
+    }
+
+    /// Whether it is still so. What is written and read within one tick of the kernel's clock cannot be told by this.
+    fn check(self, file: &File) -> io::Result<()> {
+        match Before::of(&fstat(file)?) == self {
+            true => Ok(()),
+            false => Err(io::Error::other("it changed while it was read")),
+        }
+    }
+}
+
+/// Whether something is a directory that the directory it is in may not tell the kind of.
+fn is_directory(dir: BorrowedFd<'_>, name: &CStr, kind: FileType) -> bool {
+    match kind {
+        FileType::Unknown => statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)
+            .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory),
+        kind => kind == FileType::Directory,
     }
 }
 
@@ -256,6 +347,10 @@ enum Content {
     Large {
         file: File,
         left: u64,
+        before: Before,
+        /// The parts of a file with holes that are still to be read.
+        segments: Option<std::vec::IntoIter<Segment>>,
+        current: Option<Segment>,
     },
 }
 
@@ -269,13 +364,32 @@ impl Content {
                 *at += length;
                 Ok(length)
             }
-            Content::Large { file, left } => {
+            Content::Large { file, before, segments: Some(segments), current, .. } => {
+                let next = current.take().filter(|segment| segment.length > 0);
+                let Some(mut segment) = next.or_else(|| segments.next()) else { return Ok(0) };
+                let most = usize::try_from(segment.length).unwrap_or(usize::MAX).min(buf.len());
+                let read = file.read_at(&mut buf[..most], segment.offset)?;
+                if read == 0 && most > 0 {
+                    return Err(shrank());
+                }
+                segment.offset += read as u64;
+                segment.length -= read as u64;
+                if segment.length == 0 && segments.as_slice().is_empty() {
+                    before.check(file)?;
+                }
+                *current = Some(segment);
+                Ok(read)
+            }
+            Content::Large { file, left, before, .. } => {
                 let most = usize::try_from(*left).unwrap_or(usize::MAX).min(buf.len());
                 let read = read_full(file, &mut buf[..most])?;
                 if read < most {
                     return Err(shrank());
                 }
                 *left -= read as u64;
+                if *left == 0 && read > 0 {
+                    before.check(file)?;
+                }
                 Ok(read)
             }
         }
@@ -301,11 +415,17 @@ fn read_full(file: &mut File, buf: &mut [u8]) -> io::Result<usize> {
 }
 
 fn entry(path: &Path, kind: Kind, stat: &Stat, size: u64) -> Entry {
-    let modified = Timestamp {
+    let owner = Some(Owner { uid: stat.st_uid, gid: stat.st_gid });
+    let (mode, modified) = (stat.st_mode & KEPT_MODE, modified(stat));
+    let extra = Extra { owner, ..Extra::default() };
+    Entry { path: path.to_owned(), kind, mode, modified, size, extra }
+}
+
+fn modified(stat: &Stat) -> Timestamp {
+    Timestamp {
         seconds: stat.st_mtime,
         nanoseconds: u32::try_from(stat.st_mtime_nsec).unwrap_or_default(),
-    };
-    Entry { path: path.to_owned(), kind, mode: stat.st_mode & KEPT_MODE, modified, size }
+    }
 }
 
 fn identity(stat: &Stat) -> (u64, u64) {

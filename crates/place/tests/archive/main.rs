@@ -5,6 +5,11 @@ mod hostile;
 mod put;
 mod command;
 mod attempt;
+mod filtered;
+mod preserved;
+mod sparse;
+mod changed;
+mod verified;
 
 use std::fs;
 use std::io::{self, Cursor, Read};

@@ -1,5 +1,6 @@
 //! Signals that servers do not pass on, and the end of what runs when we or the connection are gone: by a second channel
-//! of the same connection, which prints nothing and so cannot hold it up.
+//! of the same connection, which prints nothing and so cannot hold it up. What it runs is the caller's affair: see
+//! [`Guard::line`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -46,7 +46,7 @@ use self::auth::{Credentials, DEFAULT_KEYS};
 use self::connection::{Connection, PATIENCE, Purpose, Target};
 use self::control::{Held, Kind};
 use self::failure::Fault;
-use self::guard::Guard;
+pub(crate) use self::guard::Guard;
 use self::pool::{Lease, Pool};
 use self::session::{About, Shared, carry, socket_ends};
 use crate::ssh::request::Request;

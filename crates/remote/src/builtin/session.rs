@@ -228,12 +228,19 @@ async fn give(mut orders: mpsc::UnboundedReceiver<Order>, writing: Arc<ChannelWr
     }
 }
 
+/// Bytes as russh hands them out, so that they are not copied.
+type Chunk = Box<dyn AsRef<[u8]> + Send + Sync>;
+
+/// What a chunk costs besides its bytes: a server may send them one by one.
+const COST: usize = 512;
+
 /// One way out.
 struct Sink {
     to: Option<Writer>,
-    queue: VecDeque<Vec<u8>>,
+    queue: VecDeque<Chunk>,
     /// How much of the first chunk is written.
     start: usize,
+    /// What the queue costs, in bytes.
     held: usize,
     ending: bool,
 }
@@ -243,10 +250,11 @@ impl Sink {
         Sink { to, queue: VecDeque::new(), start: 0, held: 0, ending: false }
     }
 
-    fn push(&mut self, bytes: Vec<u8>) {
-        if self.to.is_some() && !bytes.is_empty() {
-            self.held += bytes.len();
-            self.queue.push_back(bytes);
+    fn push(&mut self, bytes: impl AsRef<[u8]> + Send + Sync + 'static) {
+        let length = bytes.as_ref().len();
+        if self.to.is_some() && length > 0 {
+            self.held += length + COST;
+            self.queue.push_back(Box::new(bytes));
         }
     }
 
@@ -263,11 +271,12 @@ impl Sink {
             }
             return true;
         };
+        let first = (**first).as_ref();
         match to.write(&first[self.start..]).await {
             Ok(written) if written > 0 => {
                 self.start += written;
-                self.held -= written;
                 if self.start == first.len() {
+                    self.held -= first.len() + COST;
                     self.queue.pop_front();
                     self.start = 0;
                 }
@@ -403,9 +412,9 @@ impl Carrier {
     fn received(&mut self, message: Option<ChannelMsg>) -> bool {
         let [output, errors] = &mut self.outputs;
         match message {
-            Some(ChannelMsg::Data { data }) => output.push(data.into()),
+            Some(ChannelMsg::Data { data }) => output.push(data),
             // SSH_EXTENDED_DATA_STDERR, RFC 4254 section 5.2; there is no other.
-            Some(ChannelMsg::ExtendedData { data, ext: 1 }) => errors.push(data.into()),
+            Some(ChannelMsg::ExtendedData { data, ext: 1 }) => errors.push(data),
             Some(ChannelMsg::ExitStatus { exit_status }) => {
                 // Windows' may be that large; it is no success.
                 let code = i32::try_from(exit_status).unwrap_or(i32::MAX);

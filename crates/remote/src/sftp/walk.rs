@@ -381,7 +381,8 @@ impl Node {
         let seconds = i64::from(modified.unwrap_or_default());
         let modified = Timestamp { seconds, nanoseconds: 0 };
         let mode = permissions.unwrap_or_default() & KEPT_MODE;
-        Entry { path: self.path.clone(), kind, mode, modified, size }
+        let (path, extra) = (self.path.clone(), thither_place::archive::Extra::default());
+        Entry { path, kind, mode, modified, size, extra }
     }
 }
 

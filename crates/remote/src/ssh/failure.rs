@@ -37,6 +37,9 @@ const KNOWN: &[(&str, &str)] = &[
         "UNKNOWN port",
         "check the host's name and port as they are over there, and that an ssh server listens",
     ),
+    ("timed out", "check that the host is up and reachable"),
+    ("kex_exchange_identification", "check that an ssh server listens on that port"),
+    ("Connection closed by", "check that an ssh server listens on that port, and what it logs"),
     ("banner exchange", "check that an ssh server listens on that port"),
     (
         "no matching",
@@ -54,7 +57,9 @@ pub(super) fn failed(place: &str, stderr: &[u8]) -> Error {
         .filter(|line| !line.is_empty() && !line.starts_with('@'))
         .collect();
     let changed = text.contains("REMOTE HOST IDENTIFICATION HAS CHANGED");
-    let unknown = lines.iter().find(|line| line.contains("host key is known for"));
+    // These say more than the last line, which counts the bad ones or repeats what failed.
+    let telling = ["host key is known for", "Bad configuration option"];
+    let unknown = lines.iter().find(|line| telling.iter().any(|words| line.contains(words)));
     // So it calls a proxy: the stream from another hop.
     let through_hop = lines.last().is_some_and(|last| last.contains("UNKNOWN port"));
     let said = match (changed, unknown, lines.last()) {

@@ -57,7 +57,10 @@ impl Ssh {
     fn sftp(&self) -> Result<sftp::Session> {
         let place = self.address();
         let here = |source: io::Error| here(&place, source);
-        let (ours, mux) = self.subsystem("sftp")?;
+        let (ours, mux) = match self.is_native()? {
+            true => self.subsystem("sftp").map(|(stream, mux)| (stream, Some(mux)))?,
+            false => (self.builtin_subsystem("sftp")?, None),
+        };
         let from = ours.try_clone().map_err(here)?;
         let session = sftp::Session::new(ours, from).map_err(here)?;
         // The session over there lives as long as the connection to the master.

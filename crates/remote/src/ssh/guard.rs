@@ -7,11 +7,18 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use thither_place::Error;
 
 use super::line::Shell;
-use super::mux::{Mux, Session};
+use super::master::{Master, here};
+use super::mux::{Mux, News, Session};
 use super::words::push_word;
 
 /// What follows the token, as `$t`, and the user, as `$u`. A process of the group that is another user's can be reached by sudo
@@ -39,36 +46,63 @@ pub(super) fn signal_name(signal: i32) -> Option<&'static str> {
         .copied()
 }
 
+/// How long another master may take to open the session.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// See the [module](self).
 #[derive(Debug)]
 pub(super) struct Guard {
     /// The session ends with it.
-    _mux: Mux,
+    mux: Mux,
     input: File,
+    /// The other end of the input, until it is known that somebody has it.
+    unopened: Option<OwnedFd>,
+    line: Vec<u8>,
+    elsewhere: Arc<Elsewhere>,
+}
+
+/// A session of another master, which may take its time.
+#[derive(Debug, Default)]
+struct Elsewhere {
+    mux: Mutex<Option<Mux>>,
+    done: AtomicBool,
 }
 
 impl Guard {
     /// Starts it, without waiting for it.
-    pub(super) fn start(
-        mut mux: Mux,
-        shell: Shell,
-        token: &str,
-        user: Option<&str>,
-    ) -> io::Result<Guard> {
-        let script = script(token, user);
-        let line = match shell {
-            Shell::Posix => script,
-            Shell::Unknown => {
-                let mut line = b"exec sh -c ".to_vec();
-                push_word(&mut line, OsStr::from_bytes(&script));
-                line
-            }
-        };
+    pub(super) fn start(mut mux: Mux, shell: Shell, token: &str, user: Option<&str>) -> io::Result<Guard> {
+        let line = line(shell, token, user);
         let (read, write) = io::pipe()?;
-        let null = File::options().read(true).write(true).open("/dev/null")?;
-        let session = Session { term: None, line: &line, subsystem: false, agent: false };
-        mux.open(&session, [read.as_fd(), null.as_fd(), null.as_fd()])?;
-        Ok(Guard { _mux: mux, input: File::from(std::os::fd::OwnedFd::from(write)) })
+        open(&mut mux, &line, read.as_fd())?;
+        let input = File::from(OwnedFd::from(write));
+        let elsewhere = Arc::default();
+        Ok(Guard { mux, input, unopened: Some(read.into()), line, elsewhere })
+    }
+
+    /// What is readable when there is news.
+    pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.mux.as_fd()
+    }
+
+    /// Waits until it is known that it is there. A host that has no room for it has some on another connection, which a thread
+    /// makes: what is written meanwhile waits in the pipe.
+    pub(super) fn opened(&mut self, master: &Master, place: &str, limit: Duration) -> io::Result<()> {
+        let Some(read) = self.unopened.take() else { return Ok(()) };
+        match self.mux.wait(Some(limit))? {
+            News::Refused(why) => {
+                tracing::debug!(why, "no room for a guard");
+                let (line, master, place) = (self.line.clone(), master.clone(), place.to_owned());
+                let elsewhere = Arc::clone(&self.elsewhere);
+                let thread = thread::Builder::new().name("ssh guard".into());
+                thread.spawn(move || {
+                    if let Err(error) = elsewhere.open(&line, &read, master, &place) {
+                        tracing::debug!(%error, "no guard over there");
+                    }
+                })?;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Sends a signal by its name.
@@ -78,8 +112,48 @@ impl Guard {
 
     /// There is nothing to guard any more.
     pub(super) fn done(mut self) {
+        self.elsewhere.done.store(true, Ordering::Release);
         // If it cannot be told it finds nothing.
         let _ = self.input.write_all(b"done\n");
+    }
+}
+
+impl Elsewhere {
+    fn open(&self, line: &[u8], read: &OwnedFd, mut master: Master, place: &str) -> Result<(), Error> {
+        let here = |source| here(place, source);
+        while let Some(next) = master.next().map_err(here)? {
+            if self.done.load(Ordering::Acquire) {
+                break;
+            }
+            let Some(mut mux) = next.connect(place)? else { break };
+            open(&mut mux, line, read.as_fd()).map_err(here)?;
+            if mux.wait(Some(PATIENCE)).map_err(here)? == News::Opened {
+                *self.mux.lock().unwrap_or_else(PoisonError::into_inner) = Some(mux);
+                break;
+            }
+            master = next;
+        }
+        Ok(())
+    }
+}
+
+fn open(mux: &mut Mux, line: &[u8], input: BorrowedFd<'_>) -> io::Result<()> {
+    let null = File::options().read(true).write(true).open("/dev/null")?;
+    let session = Session { term: None, line, subsystem: false, agent: false };
+    mux.open(&session, [input, null.as_fd(), null.as_fd()])
+}
+
+/// The line of a guard: it reads names of signals, one in each line, and `done`.
+pub(crate) fn line(shell: Shell, token: &str, user: Option<&str>) -> Vec<u8> {
+    let script = script(token, user);
+    match shell {
+        Shell::Posix => script,
+        // On Windows there is no token, and so no guard.
+        Shell::Unknown | Shell::Windows(_) => {
+            let mut line = b"exec sh -c ".to_vec();
+            push_word(&mut line, OsStr::from_bytes(&script));
+            line
+        }
     }
 }
 

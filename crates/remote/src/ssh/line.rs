@@ -16,7 +16,8 @@ use thither_place::command::LOGIN_SHELL;
 use thither_place::{Command, Error, Program, Result, Streams};
 
 use super::request::Request;
-use super::words::{push_word, word};
+use super::windows::{self, Windows};
+use super::words::push_word;
 
 /// What is known of the user's login shell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,15 +27,19 @@ pub(crate) enum Shell {
     /// It may be any, and `sh` is asked to be in between.
     #[default]
     Unknown,
+    /// One of those of Windows.
+    Windows(Windows),
 }
 
 /// Signals that are for the command and not for the script around it.
 const HELD: &str = "trap : HUP INT QUIT PIPE ALRM TERM USR1 USR2;";
+/// The same at a terminal: when that goes, the kernel tells the leader of its session alone, and the others when that ends.
+const HELD_AT_TERMINAL: &str = "trap : INT QUIT PIPE ALRM TERM USR1 USR2;";
 /// Reads and sets the variables.
 const VARIABLES: &str = "IFS= read -r thither_env;eval \"unset thither_env;$thither_env\";";
-/// The same on a terminal, which is raw and silent until then.
+/// The same on a terminal, which is neither canonical nor echoes until then.
 const VARIABLES_OF_TERMINAL: &str =
-    "IFS= read -r thither_env;stty sane;eval \"unset thither_env;$thither_env\";";
+    "IFS= read -r thither_env;stty icanon echo;eval \"unset thither_env;$thither_env\";";
 /// The longest line, in bytes: Linux takes no longer word (`MAX_ARG_STRLEN`, execve(2)), and sshd hands it over as one.
 const LONGEST_LINE: usize = 100 * 1024;
 
@@ -48,6 +53,9 @@ pub(crate) fn request(
     token: &str,
     place: &str,
 ) -> Result<Request> {
+    if let Shell::Windows(windows) = shell {
+        return windows::request(command, windows, place);
+    }
     check_variables(command, place)?;
     let mut words: Vec<&OsStr> = Vec::new();
     let login = match &command.program {
@@ -116,7 +124,8 @@ fn push_spaced(line: &mut Vec<u8>, text: &OsStr) {
 /// What runs "$@" as the command wants it.
 fn script(command: &Command, dir: Option<&OsStr>, reads: bool) -> Vec<u8> {
     let login = !matches!(command.program, Program::Named(_));
-    let read = match (reads, matches!(command.streams, Streams::Terminal(_))) {
+    let terminal = matches!(command.streams, Streams::Terminal(_));
+    let read = match (reads, terminal) {
         (false, _) => "",
         (true, false) => VARIABLES,
         (true, true) => VARIABLES_OF_TERMINAL,
@@ -144,20 +153,16 @@ fn script(command: &Command, dir: Option<&OsStr>, reads: bool) -> Vec<u8> {
         // dash knows no `--` here, and needs none.
         (false, true) => b"(exec --) 2>/dev/null&&exec -- \"$@\";exec \"$@\"",
     };
-    let mut script = HELD.as_bytes().to_vec();
+    let mut script = if terminal { HELD_AT_TERMINAL } else { HELD }.as_bytes().to_vec();
     let inner = [&enter[..], tidy_before(tidy, read).as_slice(), run].concat();
     // A shell says of a command that was killed that it was: not here, where the exit code says so. It may say so late, so this
     // lasts until its end.
-    script.extend_from_slice(b"exec 3>&2 2>/dev/null;");
+    script.extend_from_slice(b"exec 3>&2 2>/dev/null;(");
     match &command.user {
-        None => {
-            script.push(b'(');
-            script.extend_from_slice(&inner);
-            script.push(b')');
-        }
+        None => script.extend_from_slice(&inner),
         Some(user) => as_user(&mut script, user, &inner, login),
     }
-    script.extend_from_slice(b" 2>&3 3>&-;exit $?");
+    script.extend_from_slice(b") 2>&3 3>&-;exit $?");
     script
 }
 
@@ -187,9 +192,9 @@ fn as_user(script: &mut Vec<u8>, user: &str, inner: &[u8], login: bool) {
     }
     script.extend_from_slice(b"sudo -n");
     script.extend_from_slice(&options);
-    script.extend_from_slice(b" -l -- sh -c : >/dev/null 2>&3||{ echo ");
+    script.extend_from_slice(b" -l -- sh -c : >/dev/null||{ echo ");
     push_word(script, format!("thither: sudo does not let us be {user} here without a password"));
-    script.extend_from_slice(b" >&3;exit 125;};sudo -n -H");
+    script.extend_from_slice(b" >&2;exit 125;};exec sudo -n -H");
     script.extend_from_slice(&options);
     script.extend_from_slice(b" -- sh -c ");
     push_word(script, OsStr::from_bytes(inner));
@@ -218,18 +223,29 @@ fn check_variables(command: &Command, place: &str) -> Result<()> {
     Ok(())
 }
 
-/// The line by which the variables are set, and these words, if there are any. It ends with the only newline in it; another one
-/// is `$thither_nl`.
+/// The line by which the variables are set, and these words, if there are any. Its end is the only control character in it, since a
+/// terminal may take one for something else: others are variables, `$thither_c10`.
 fn preface(command: &Command, words: &[&OsStr]) -> Vec<u8> {
     if command.env.is_empty() && words.is_empty() {
         return Vec::new();
     }
-    let mut line = b"thither_nl=$(printf '\\012.');thither_nl=${thither_nl%.};".to_vec();
+    let values = command.env.iter().filter_map(|(_, value)| value.as_deref());
+    let mut controls = [false; 256];
+    for &byte in words.iter().copied().chain(values).flat_map(OsStrExt::as_bytes) {
+        controls[usize::from(byte)] |= byte.is_ascii_control();
+    }
+    let controls: Vec<u8> = (1..128).filter(|&byte| controls[usize::from(byte)]).collect();
+    let mut line = Vec::new();
+    for byte in &controls {
+        // A substitution loses newlines at its end.
+        let name = format!("thither_c{byte}");
+        line.extend_from_slice(format!("{name}=$(printf '\\{byte:03o}.');{name}=${{{name}%.}};").as_bytes());
+    }
     if !words.is_empty() {
         line.extend_from_slice(b"set --");
         for word in words {
             line.push(b' ');
-            push_lines(&mut line, word);
+            push_controlled(&mut line, word);
         }
         line.push(b';');
     }
@@ -238,21 +254,28 @@ fn preface(command: &Command, words: &[&OsStr]) -> Vec<u8> {
         line.extend_from_slice(name.as_bytes());
         if let Some(value) = value {
             line.push(b'=');
-            push_lines(&mut line, value);
+            push_controlled(&mut line, value);
         }
         line.push(b';');
     }
-    line.extend_from_slice(b"unset thither_nl\n");
+    for byte in controls {
+        line.extend_from_slice(format!("unset thither_c{byte};").as_bytes());
+    }
+    line.extend_from_slice(b":\n");
     line
 }
 
-/// A word of perhaps several lines.
-fn push_lines(line: &mut Vec<u8>, text: &OsStr) {
-    for (index, part) in text.as_bytes().split(|&byte| byte == b'\n').enumerate() {
-        if index > 0 {
-            line.extend_from_slice(b"\"$thither_nl\"");
+/// A word with control characters.
+fn push_controlled(line: &mut Vec<u8>, text: &OsStr) {
+    let bytes = text.as_bytes();
+    if bytes.is_empty() {
+        return push_word(line, text);
+    }
+    for part in bytes.chunk_by(|one, other| !one.is_ascii_control() && !other.is_ascii_control()) {
+        match part {
+            [byte] if byte.is_ascii_control() => line.extend_from_slice(format!("\"$thither_c{byte}\"").as_bytes()),
+            part => push_word(line, OsStr::from_bytes(part)),
         }
-        line.extend_from_slice(&word(OsStr::from_bytes(part)));
     }
 }
 

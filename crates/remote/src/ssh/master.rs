@@ -26,12 +26,15 @@ use super::program::{self, Effective};
 use super::proxy::PROXY;
 use super::settings::Settings;
 use super::sweep;
+use super::windows::Windows;
 
 /// How long a master stays that nobody uses.
 pub const PERSIST: Duration = Duration::from_secs(600);
 
 /// The longest path of a socket, in bytes: that of unix(7), less what `ssh` appends while it makes one.
 const LONGEST_PATH: usize = 107 - 17;
+/// How many masters one host may have: a server allows each only so many sessions (`MaxSessions`, 10 by default).
+pub(super) const MASTERS: u32 = 32;
 /// How often we look whether another program has started the master that we both want.
 const LOOK: Duration = Duration::from_millis(20);
 /// How long a login shell may take to say which it is.
@@ -41,6 +44,8 @@ const SHELL_ANSWERS: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub(super) struct Master {
     pub(super) path: PathBuf,
+    settings: Settings,
+    number: u32,
 }
 
 /// What is known of a host whose master runs.
@@ -56,7 +61,21 @@ impl Master {
     pub(super) fn new(settings: &Settings, number: u32) -> io::Result<Option<Master>> {
         let folder = state_folder()?;
         let path = folder.path.join(format!("ssh-{}-{number}", key(settings)));
-        Ok((path.as_os_str().len() <= LONGEST_PATH).then_some(Master { path }))
+        let master = Master { path, settings: settings.clone(), number };
+        Ok((number < MASTERS && master.path.as_os_str().len() <= LONGEST_PATH).then_some(master))
+    }
+
+    /// The next one of the same host, for what this one has no room for.
+    pub(super) fn next(&self) -> io::Result<Option<Master>> {
+        Master::new(&self.settings, self.number + 1)
+    }
+
+    /// A connection to it, running or not.
+    pub(super) fn connect(&self, place: &str) -> Result<Option<Mux>> {
+        match self.running().map_err(|source| here(place, source))? {
+            Some(mux) => Ok(Some(mux)),
+            None => self.start(&self.settings, place, None),
+        }
     }
 
     /// A connection to it if it runs.
@@ -167,13 +186,23 @@ impl Master {
     pub(super) fn about(&self) -> About {
         let text = fs::read_to_string(self.beside("about")).unwrap_or_default();
         About {
-            shell: if text.contains("posix") { Shell::Posix } else { Shell::Unknown },
+            shell: match text.split(' ').next() {
+                Some("posix") => Shell::Posix,
+                Some("cmd") => Shell::Windows(Windows::Cmd),
+                Some("powershell") => Shell::Windows(Windows::PowerShell),
+                _ => Shell::Unknown,
+            },
             forwards_agent: text.contains("agent"),
         }
     }
 
     fn note(&self, about: About) -> io::Result<()> {
-        let shell = if about.shell == Shell::Posix { "posix" } else { "" };
+        let shell = match about.shell {
+            Shell::Posix => "posix",
+            Shell::Unknown => "",
+            Shell::Windows(Windows::Cmd) => "cmd",
+            Shell::Windows(Windows::PowerShell) => "powershell",
+        };
         let agent = if about.forwards_agent { "agent" } else { "" };
         fs::write(self.beside("about"), format!("{shell} {agent}\n"))
     }
@@ -202,6 +231,8 @@ impl Master {
                 n => text.extend_from_slice(&chunk[..n]),
             }
         }
+        // A session that has not gone yet may be one too many for the host.
+        while mux.wait(Some(SHELL_ANSWERS))? != News::End {}
         Ok(shell_in(&String::from_utf8_lossy(&text)))
     }
 
@@ -212,7 +243,15 @@ impl Master {
 
 /// What a login shell answered; others may have spoken before it.
 fn shell_in(text: &str) -> Shell {
-    let path = text.lines().find_map(|line| line.strip_prefix("thither "));
+    let lines = || text.lines().map(|line| line.trim_end_matches('\r'));
+    // cmd.exe leaves what it does not know as it is, and PowerShell writes each word on a line of its own.
+    if lines().any(|line| line == "thither $SHELL") {
+        return Shell::Windows(Windows::Cmd);
+    }
+    if lines().any(|line| line == "thither") {
+        return Shell::Windows(Windows::PowerShell);
+    }
+    let path = lines().find_map(|line| line.strip_prefix("thither "));
     match path.and_then(|path| path.rsplit('/').next()).map(str::trim) {
         // Not zsh, whose `exec` takes a builtin before a program.
         Some("sh" | "ash" | "bash" | "dash" | "ksh" | "mksh") => Shell::Posix,
@@ -369,7 +408,8 @@ mod tests {
         check("Welcome!\nthither /usr/bin/dash\r\n", Shell::Posix);
         check("thither /usr/bin/zsh\n", Shell::Unknown);
         check("thither /usr/bin/fish\n", Shell::Unknown);
-        check("thither $SHELL\r\n", Shell::Unknown);
+        check("thither $SHELL\r\n", Shell::Windows(Windows::Cmd));
+        check("thither\r\n\r\n", Shell::Windows(Windows::PowerShell));
         check("thither \n", Shell::Unknown);
         check("", Shell::Unknown);
     }

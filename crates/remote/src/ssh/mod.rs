@@ -19,6 +19,7 @@ mod settings;
 pub(crate) mod request;
 mod words;
 mod line;
+mod windows;
 mod mux;
 mod ask;
 mod askpass;
@@ -33,6 +34,7 @@ mod proxy;
 mod forward;
 mod files;
 mod place;
+mod way;
 
 pub use askpass::answer_for_ssh;
 pub use master::PERSIST;

@@ -98,8 +98,18 @@ impl Mux {
         }
         socket.set_read_timeout(Some(GREETING))?;
         let mut mux = Mux { socket, arrived: Vec::new() };
-        mux.send(&Message::new(HELLO).number(VERSION))?;
-        let hello = mux.receive()?.ok_or(io::ErrorKind::UnexpectedEof)?;
+        match mux.send(&Message::new(HELLO).number(VERSION)) {
+            // Whoever is there has gone already: what it has said tells more.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            other => other?,
+        }
+        let hello = mux.receive().map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => {
+                io::Error::new(io::ErrorKind::TimedOut, "the control master does not answer")
+            }
+            _ => error,
+        });
+        let hello = hello?.ok_or(io::ErrorKind::UnexpectedEof)?;
         let mut fields = Fields(&hello);
         if fields.number()? != HELLO {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "it is no control master"));

@@ -11,14 +11,12 @@ use thither_place::{Command, Endpoint, Error, Local, Place, Process, Result};
 
 use super::forward;
 use super::line::{self, Shell};
-use super::master::{Master, here};
+use super::master::{MASTERS, Master, here};
 use super::mux::Mux;
 use super::program::{self, Effective};
 use super::session::{self, Host};
 use super::settings::{HostKeys, Native, Secret, Settings};
-
-/// How many masters one host may have: a server allows each only so many sessions (`MaxSessions`, 10 by default).
-const MASTERS: u32 = 32;
+use super::way::{self, BuiltIn, Dial};
 
 /// A host over ssh; see the [module](super).
 #[derive(Clone, Debug)]
@@ -27,11 +25,24 @@ pub struct Ssh {
     settings: Settings,
     /// Whether there is `tar` over there, once that was looked at.
     pub(super) tar: Arc<OnceLock<bool>>,
+    builtin: BuiltIn,
+    /// How it is reached, if not from here.
+    dial: Option<Dialled>,
+}
+
+/// A way to it from somewhere else.
+#[derive(Clone)]
+struct Dialled(Arc<Dial>);
+
+impl std::fmt::Debug for Dialled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Dialled")
+    }
 }
 
 impl From<Settings> for Ssh {
     fn from(settings: Settings) -> Ssh {
-        Ssh { settings, tar: Arc::default() }
+        Ssh { settings, tar: Arc::default(), builtin: BuiltIn::default(), dial: None }
     }
 }
 
@@ -87,6 +98,30 @@ impl Ssh {
     pub fn keep_alive(mut self, interval: Duration) -> Ssh {
         self.settings.keep_alive = Some(interval);
         self
+    }
+
+    /// Reaches it by streams that this makes, for the ssh that is built in: beyond another hop. The user's own takes
+    /// [`Settings::proxy`].
+    pub fn through(
+        mut self,
+        dial: impl Fn(&Endpoint) -> Result<OwnedFd> + Send + Sync + 'static,
+    ) -> Ssh {
+        self.dial = Some(Dialled(Arc::new(dial)));
+        self
+    }
+
+    /// Whether the user's own `ssh` serves it.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] when another is asked for than this build has.
+    pub fn is_native(&self) -> Result<bool> {
+        way::is_native(&self.settings, &self.address())
+    }
+
+    /// A subsystem by the ssh that is built in.
+    pub(super) fn builtin_subsystem(&self, name: &str) -> Result<OwnedFd> {
+        let dial = self.dial.as_ref().map(|dial| &dial.0);
+        self.builtin.subsystem(&self.settings, &self.address(), dial, name)
     }
 
     /// All that is set.
@@ -211,10 +246,20 @@ fn token() -> io::Result<String> {
 
 impl Place for Ssh {
     fn spawn(&self, command: &Command) -> Result<Process> {
-        self.spawn_native(command)
+        if self.is_native()? {
+            return self.spawn_native(command);
+        }
+        let place = self.address();
+        let token = token().map_err(|source| here(&place, source))?;
+        let dial = self.dial.as_ref().map(|dial| &dial.0);
+        self.builtin.spawn(&self.settings, &place, dial, command, &token)
     }
 
     fn connect(&self, to: &Endpoint) -> Result<OwnedFd> {
+        if !self.is_native()? {
+            let dial = self.dial.as_ref().map(|dial| &dial.0);
+            return self.builtin.connect(&self.settings, &self.address(), dial, to);
+        }
         match self.connect_native(to)? {
             Some(stream) => Ok(stream),
             None => thither_place::connect::by_command(self, to),

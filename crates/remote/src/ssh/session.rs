@@ -7,7 +7,9 @@ use std::time::Duration;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::process::{Pid, Signal, kill_process};
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{
+    Action, LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcflow, tcgetattr, tcsetattr,
+};
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
 };
@@ -25,6 +27,9 @@ use super::streams::{Copying, Streams};
 const END_OF_INPUT: u8 = 4;
 /// A command that has ended by then needs no guard, and most have.
 const GUARD_AFTER: Duration = Duration::from_millis(20);
+
+/// How long a host may take to open a session for the guard of what is let go of.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What the sessions of a host have in common.
 pub(super) struct Host<'a> {
@@ -105,20 +110,26 @@ fn opening(mux: &mut Mux, command: &Command, place: &str) -> Result<News> {
     mux.wait(None).map_err(|source| here(place, source))
 }
 
-/// A pty whose modes the terminal over there gets: the user's, or with a preface silent and raw ones.
+/// A pty whose modes the terminal over there gets: the user's, but with a preface neither canonical nor with an echo. Its output stands
+/// still until it is [`joined`].
 fn open_pty(size: WindowSize, request: &Request) -> io::Result<Pty> {
     let pty = Pty::open(size)?;
-    match (request.preface.is_empty(), user_modes()) {
-        (true, Some(modes)) => tcsetattr(&pty.follower, OptionalActions::Now, &modes)?,
-        (true, None) => {}
-        (false, _) => make_raw(&pty)?,
+    let mut modes = user_modes().map_or_else(|| tcgetattr(&pty.follower), Ok)?;
+    if !request.preface.is_empty() {
+        modes.local_modes -= LocalModes::ICANON | LocalModes::ECHO;
+        modes.special_codes[SpecialCodeIndex::VMIN] = 1;
+        modes.special_codes[SpecialCodeIndex::VTIME] = 0;
     }
+    tcsetattr(&pty.follower, OptionalActions::Now, &modes)?;
+    // What comes before our end is raw would be translated twice.
+    tcflow(&pty.follower, Action::OOff)?;
     Ok(pty)
 }
 
 /// Our end of a pty whose session is open. What comes from there is ready for a terminal, and what is typed goes as it is.
 fn joined(pty: Pty, request: &Request) -> io::Result<OwnedFd> {
     make_raw(&pty)?;
+    tcflow(&pty.follower, Action::OOn)?;
     let mut preface = &request.preface[..];
     while !preface.is_empty() {
         let written = rustix::io::retry_on_intr(|| rustix::io::write(&pty.leader, preface))?;
@@ -156,6 +167,8 @@ struct Held {
     due: OwnedFd,
     code: Option<u32>,
     ended: bool,
+    /// A HUP was sent to a terminal, and the shell that leads its session has no trap for it.
+    hung_up: bool,
     exit: Option<Exit>,
 }
 
@@ -198,6 +211,7 @@ impl Held {
             due,
             code: None,
             ended: false,
+            hung_up: false,
             exit: None,
         })
     }
@@ -212,7 +226,13 @@ impl Held {
                 Guard::start(mux, self.about.shell, &self.token, user)
             });
             match started {
-                Ok(guard) => self.guard = Some(guard),
+                Ok(guard) => {
+                    let news = EventData::new_u64(3);
+                    if let Err(error) = epoll::add(&self.watch, guard.as_fd(), news, EventFlags::IN) {
+                        tracing::debug!(%error, "nobody hears whether there is a guard");
+                    }
+                    self.guard = Some(guard);
+                }
                 Err(error) => tracing::debug!(%error, "no guard over there"),
             }
         }
@@ -227,13 +247,16 @@ impl Held {
         }
     }
 
-    /// Whether all that was printed has arrived.
-    fn is_copied(&mut self) -> bool {
-        self.copying.outputs.retain(|done| {
-            let ready = poll(&[Interest::Read(done.as_fd())], Some(Duration::ZERO));
-            !ready.is_ok_and(|ready| ready[0].now || ready[0].hang_up)
-        });
-        self.copying.outputs.is_empty()
+    /// Takes the news of the guard, if there is some within the limit.
+    fn hear_guard(&mut self, limit: Duration) {
+        let Some(guard) = &mut self.guard else { return };
+        let ready = poll(&[Interest::Read(guard.as_fd())], Some(limit));
+        if ready.is_ok_and(|ready| ready[0].now || ready[0].hang_up) {
+            let _ = epoll::delete(&self.watch, guard.as_fd());
+            if let Err(error) = guard.opened(&self.master, &self.place, limit.max(PATIENCE)) {
+                tracing::debug!(%error, "no guard over there");
+            }
+        }
     }
 
     /// What the end of a session without a code means: its leader was killed, or the way there is lost.
@@ -266,6 +289,7 @@ impl Control for Held {
         if self.ended {
             return Ok(());
         }
+        self.hung_up |= signal == Signal::HUP.as_raw() && self.terminal.is_some();
         self.guard();
         let unsupported = |hint: Option<&str>| Error::Unsupported {
             action: format!("pass on signal {signal}"),
@@ -310,6 +334,7 @@ impl Control for Held {
                 }
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.hear_guard(Duration::ZERO);
                     if self.guard.is_none() && is_due(&self.due) {
                         self.guard();
                     }
@@ -321,8 +346,12 @@ impl Control for Held {
         if let Some(guard) = self.guard.take() {
             guard.done();
         }
-        let Some(code) = self.code else { return Err(self.ended_without_code()) };
-        if !self.is_copied() {
+        let code = match self.code {
+            Some(code) => code,
+            None if self.hung_up => 128 + Signal::HUP.as_raw().unsigned_abs(),
+            None => return Err(self.ended_without_code()),
+        };
+        if !self.copying.is_done().map_err(|source| self.failed("write the output of the command", source))? {
             return Ok(None);
         }
         let exit = Exit::Code(i32::try_from(code).unwrap_or(i32::MAX));
@@ -339,6 +368,17 @@ impl Control for Held {
         let typed = poll(&[Interest::Write(terminal)], None)
             .and_then(|_| Ok(rustix::io::write(terminal, &[END_OF_INPUT])?));
         typed.map(drop).map_err(|source| self.failed("end the input", source))
+    }
+}
+
+impl Drop for Held {
+    /// What is let go of is ended by its guard, which ends with us: it has to be there.
+    fn drop(&mut self) {
+        if self.ended || self.terminal.is_some() || self.token.is_empty() {
+            return;
+        }
+        self.guard();
+        self.hear_guard(PATIENCE);
     }
 }
 

@@ -1,15 +1,18 @@
 //! The descriptors that a control master is given.
 //!
 //! It makes them non-blocking, and reads and writes them itself, in the background. What we inherited is shared with others,
-//! so it gets a description of its own of the same thing. Where there is none to be had (a socket), or where reading in the
-//! background would be wrong (a terminal, whose keys are the foreground's), a thread of ours copies.
+//! so it gets a description of its own of the same thing. Where there is none to be had (a socket), where reading in the
+//! background would be wrong (a terminal, whose keys are the foreground's), or where a failure would be lost (a full disk), a thread
+//! of ours copies.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::thread;
+use std::time::Duration;
 
 use rustix::event::{EventfdFlags, eventfd};
+use rustix::pipe::{SpliceFlags, splice};
 use rustix::fs::{FileType, Mode, OFlags, fcntl_getfl, fstat};
 use rustix::termios::isatty;
 use thither_place::Stream;
@@ -30,8 +33,27 @@ pub(super) struct Streams {
 pub(super) struct Copying {
     /// Readable once the thread that copies the input is to end.
     stop: Option<OwnedFd>,
-    /// Each ends when all of an output has been copied.
+    /// Each ends when all of an output has been copied, after the number of the error if it could not be.
     pub(super) outputs: Vec<OwnedFd>,
+}
+
+impl Copying {
+    /// Whether all outputs have been copied, without waiting.
+    pub(super) fn is_done(&mut self) -> io::Result<bool> {
+        while let Some(done) = self.outputs.last() {
+            let ready = poll(&[Interest::Read(done.as_fd())], Some(Duration::ZERO))?;
+            if !ready[0].now && !ready[0].hang_up {
+                return Ok(false);
+            }
+            let mut number = [0; 4];
+            let length = rustix::io::retry_on_intr(|| rustix::io::read(done, &mut number))?;
+            self.outputs.pop();
+            if length == number.len() {
+                return Err(io::Error::from_raw_os_error(i32::from_ne_bytes(number)));
+            }
+        }
+        Ok(true)
+    }
 }
 
 impl Drop for Copying {
@@ -140,18 +162,54 @@ fn output(
         Stream::Inherit => own(number)?,
         Stream::Fd(fd) => fd.as_fd().try_clone_to_owned()?,
     };
-    if let Some(again) = again(&to)? {
+    if !may_be_full(&to)?
+        && let Some(again) = again(&to)?
+    {
         return Ok(again);
     }
-    let (mut read, write) = io::pipe()?;
-    let (done, done_there) = io::pipe()?;
+    let (read, write) = io::pipe()?;
+    let (done, mut done_there) = io::pipe()?;
     copying.outputs.push(done.into());
-    thread::Builder::new().name("ssh output".into()).spawn(move || {
+    thread::Builder::new().name("ssh output".into()).spawn(move || match copy_output(&read, to) {
         // Whose reader is gone gets no more: the program over there meets a closed pipe as well.
-        let _ = io::copy(&mut read, &mut Blocking(to));
-        drop(done_there);
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        Err(error) => {
+            let number = error.raw_os_error().unwrap_or_default();
+            // Who does not wait for it wants no news.
+            let _ = done_there.write_all(&number.to_ne_bytes());
+        }
+        Ok(()) => {}
     })?;
     Ok(write.into())
+}
+
+/// Whether writing may fail for want of room: a control master keeps that to itself.
+fn may_be_full(to: &OwnedFd) -> io::Result<bool> {
+    let stat = fstat(to)?;
+    Ok(match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => true,
+        // /dev/null is its number 3, null(4).
+        FileType::CharacterDevice => !isatty(to) && stat.st_rdev != rustix::fs::makedev(1, 3),
+        _ => false,
+    })
+}
+
+/// Copies until the end, in the kernel where it can be.
+fn copy_output(from: &impl AsFd, to: OwnedFd) -> io::Result<()> {
+    while let Ok(moved) = splice(from, None, &to, None, CHUNK, SpliceFlags::empty()) {
+        if moved == 0 {
+            return Ok(());
+        }
+    }
+    // It cannot be, or fails: then writing says why.
+    let mut chunk = vec![0; CHUNK];
+    let mut to = Blocking(to);
+    loop {
+        match rustix::io::retry_on_intr(|| rustix::io::read(from, &mut chunk))? {
+            0 => return Ok(()),
+            n => to.write_all(&chunk[..n])?,
+        }
+    }
 }
 
 /// Writes all to a descriptor that others may have made non-blocking.
@@ -175,7 +233,7 @@ impl Write for Blocking {
 }
 
 /// A new description of the same thing; a file's as it is, since its place in the file is shared on purpose, and blocking
-/// means nothing for it. `None` where there is none to be had.
+/// means nothing for reading it. `None` where there is none to be had.
 fn again(fd: &OwnedFd) -> io::Result<Option<OwnedFd>> {
     match FileType::from_raw_mode(fstat(fd)?.st_mode) {
         FileType::RegularFile | FileType::Directory => Ok(Some(fd.try_clone()?)),

@@ -32,6 +32,7 @@ pub(crate) fn push_word(line: &mut Vec<u8>, word: impl AsRef<OsStr>) {
 }
 
 /// A text of our own, quoted as by [`push_word`].
+#[cfg(test)]
 pub(crate) fn word(text: impl AsRef<OsStr>) -> Vec<u8> {
     let mut line = Vec::new();
     push_word(&mut line, text);

@@ -103,12 +103,12 @@ fn nothing_is_left_open() {
         let command = Command::new("cat").env("A", "1").stdin(thither_place::Stream::Null);
         drop(crate::common::output(&place, &command));
         let mut process = place.spawn(&crate::common::piped(Command::new("cat"))).unwrap();
-        let _ends = (process.stdin.take(), process.stdout.take());
-        drop(wait(process).unwrap());
+        process.stdin = None;
+        assert_eq!(wait(process).unwrap(), Exit::Code(0));
         let size = thither_place::WindowSize { cols: 80, rows: 24 };
         let mut process = place.spawn(&Command::new("true").terminal(size)).unwrap();
-        drop(crate::common::Screen::of(&mut process).rest());
-        drop(wait(process).unwrap());
+        crate::common::Screen::of(&mut process).rest();
+        assert_eq!(wait(process).unwrap(), Exit::Code(0));
     };
     run();
     let before = testkit::descriptors(std::process::id()).len();

@@ -10,7 +10,7 @@ use testkit::{DEADLINE, wait_until, within_deadline};
 use thither_place::{Command, Exit, Place, Process, Stream};
 use thither_remote::Ssh;
 
-use crate::common::{fd, host, line, null, piped, prints, read_all, sh, wait};
+use crate::common::{Host, fd, host, line, null, piped, prints, read_all, sh, wait};
 
 const MIB: usize = 1024 * 1024;
 
@@ -91,8 +91,7 @@ fn start(place: &Ssh, command: Command, kind: Kind) -> (Process, Ends) {
     (place.spawn(&command).unwrap(), ends)
 }
 
-fn sixty_four_mib(kind: Kind) {
-    let host = host!("sh");
+fn sixty_four_mib(host: &Host, kind: Kind) {
     let (process, ends) = start(&host.place(), sh("tee /dev/stderr"), kind);
     let Ends { stdin, stdout, stderr } = ends;
     let writer = thread::spawn(move || write_pattern(stdin, 64));
@@ -107,17 +106,20 @@ fn sixty_four_mib(kind: Kind) {
 
 #[test]
 fn sixty_four_mib_by_our_pipes() {
-    sixty_four_mib(Kind::Piped);
+    let host = host!("sh");
+    sixty_four_mib(&host, Kind::Piped);
 }
 
 #[test]
 fn sixty_four_mib_by_the_callers_pipes() {
-    sixty_four_mib(Kind::Pipe);
+    let host = host!("sh");
+    sixty_four_mib(&host, Kind::Pipe);
 }
 
 #[test]
 fn sixty_four_mib_by_sockets() {
-    sixty_four_mib(Kind::Socket);
+    let host = host!("sh");
+    sixty_four_mib(&host, Kind::Socket);
 }
 
 #[test]

@@ -7,13 +7,12 @@ mod tools;
 
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use testkit::{Container, Engine};
 
 use self::tools::{DOCKER, FLOOR, Tool};
 use super::memory;
-use super::rounds::{Cost, catch, interleaved, quantile, run};
+use super::rounds::{Cost, catch, interleaved, milliseconds, quantile, run};
 use super::table::{Limit, Table};
 use crate::Result;
 
@@ -168,8 +167,4 @@ impl Docker<'_> {
 
 fn largest(peaks: Vec<u64>) -> Result<u64> {
     peaks.into_iter().max().ok_or("it was not found among the processes".into())
-}
-
-fn milliseconds(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1e3
 }

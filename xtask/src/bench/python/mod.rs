@@ -3,12 +3,11 @@
 //! turns.
 
 mod tools;
-mod worker;
 
 use self::tools::{EXECNET, FLOOR, MITOGEN, RPYC, Tool};
-use self::worker::Worker;
 use super::rounds::{interleaved, quantile};
 use super::table::{Limit, Table};
+use super::worker::Worker;
 use crate::Result;
 
 /// Figures that are measured and printed together. A group may have several of them.

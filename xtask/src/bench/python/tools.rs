@@ -2,8 +2,8 @@
 
 use std::process::Command;
 
-use super::worker::Worker;
 use crate::bench::example;
+use crate::bench::worker::Worker;
 use crate::peers::{self, PYTHON};
 use crate::pychroot::say_failure;
 use crate::{Result, cargo};

@@ -6,7 +6,6 @@ mod faults;
 mod stuck;
 mod users;
 mod tunnels;
-mod measure;
 
 use std::error::Error as _;
 use std::fs;
@@ -142,7 +141,7 @@ const GUARD: &str = r#"k() { for p in $(grep -lsF -e "$t" /proc/[0-9]*/cmdline |
 pub(super) fn guarded(world: &World, text: &str) -> (Request, Option<Guard>) {
     let (one, two) = ("token-", world.sshd.port());
     let request = line(&format!(": {one}{two}; {text}; exit $?"));
-    let guard = format!("t={one}; t=$t{two}; {GUARD}");
+    let guard = format!("t={one}; t=${{t}}{two}; {GUARD}");
     (request, Some(Guard { line: guard.into(), always: false }))
 }
 

@@ -110,12 +110,7 @@ fn who_reads_no_more_ends_the_writer() {
         let error = unread(&world, false, piped).unwrap_err();
         assert_eq!(chain(&error), "cannot write to standard output: broken pipe");
     }
-    let running = || {
-        let mut pgrep = std::process::Command::new("pgrep");
-        let output = pgrep.args(["-u", &world.user, "-x", "yes"]).output().unwrap();
-        !output.stdout.is_empty()
-    };
-    testkit::wait_until(testkit::DEADLINE, "all have ended", || !running());
+    testkit::wait_until(testkit::DEADLINE, "all have ended", || world.sshd.sessions().is_empty());
 }
 
 #[test]
@@ -128,7 +123,7 @@ fn much_both_ways_at_once() {
         let mut stdin = File::from(process.stdin.take().unwrap());
         let writing = std::thread::spawn(move || stdin.write_all(&vec![7; MUCH]));
         let output = process.wait_with_output().unwrap();
-        writing.join().unwrap().unwrap();
         assert_eq!((output.exit, output.stdout.len()), (Exit::Code(0), MUCH));
+        writing.join().unwrap().unwrap();
     });
 }

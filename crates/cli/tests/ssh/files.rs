@@ -1,0 +1,94 @@
+//! Files over ssh.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use crate::tool::{Host, host, says};
+
+/// A tree with what trees have.
+fn tree(at: &Path) {
+    std::fs::create_dir_all(at.join("sub/empty")).unwrap();
+    std::fs::write(at.join("a b'\n$x"), "text").unwrap();
+    std::fs::write(at.join(OsStr::from_bytes(b"\xff\xfe")), [0, 255, 10]).unwrap();
+    std::fs::write(at.join("-n"), "").unwrap();
+    std::fs::write(at.join("sub/large"), vec![7; 3_000_000]).unwrap();
+    symlink("../-n", at.join("sub/link")).unwrap();
+}
+
+#[track_caller]
+fn same(one: &Path, other: &Path) {
+    let diff = std::process::Command::new("diff").arg("-r").arg("--no-dereference").args([one, other]).output().unwrap();
+    assert!(diff.status.success(), "{}", String::from_utf8_lossy(&diff.stdout));
+}
+
+#[track_caller]
+fn there_and_back(host: &Host, place: &str) {
+    let (source, back) = (host.folder().join("source"), host.folder().join("back"));
+    let _ = std::fs::remove_dir_all(&source);
+    let _ = std::fs::remove_dir_all(&back);
+    tree(&source);
+    let remote = |path: &str| -> OsString { format!("{place}::{path}").into() };
+    let cp = |args: &[OsString]| {
+        let (out, err, code) = says(&mut host.thither([&["cp".into(), "-r".into()], args].concat()));
+        assert_eq!((out.as_str(), err.as_str(), code), ("", "", 0));
+    };
+    // Its home: a relative path is one there.
+    cp(&[source.clone().into(), remote("it's here")]);
+    cp(&[remote("it's here"), back.clone().into()]);
+    same(&source, &back);
+    let removed = says(&mut host.thither(["run", place, "rm", "-r", "it's here"]));
+    assert_eq!(removed.2, 0, "{}", removed.1);
+}
+
+/// Runs for hosts with each of the login shells.
+macro_rules! for_each_shell {
+    ($check:expr) => {
+        testkit::own_ssh!();
+        for shell in ["sh", "bash", "zsh", "fish"] {
+            match Host::new(shell, "Banner /etc/passwd") {
+                Ok(host) => $check(&host),
+                Err(reason) => testkit::skip!("{reason}"),
+            }
+        }
+    };
+}
+
+#[test]
+fn there_and_back_again() {
+    for_each_shell!(|host: &Host| there_and_back(host, &host.place()));
+}
+
+#[test]
+fn what_is_not_there() {
+    let host = host!("bash");
+    let missing = format!("{}::/no/such/file", host.place());
+    let (out, err, code) = says(&mut host.thither(["cp", &missing, "here"]));
+    assert!(out.is_empty() && code == 125 && err.starts_with("error: ") && err.contains("/no/such/file"), "{err} {code}");
+    let denied = format!("{}::/root/x", host.place());
+    let (_, err, code) = says(&mut host.thither(["cp", "/etc/passwd", &denied]));
+    assert!(code == 125 && err.to_lowercase().contains("denied"), "{err} {code}");
+}
+
+#[test]
+fn without_tar_there() {
+    let host = host!("bash", "SetEnv PATH=/opt/thither-no-such");
+    // A PATH with all but tar.
+    let bin = host.folder().join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    for entry in std::fs::read_dir("/usr/bin").unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_name() != "tar" && !entry.file_name().as_bytes().starts_with(b"bsdtar") {
+            let _ = symlink(entry.path(), bin.join(entry.file_name()));
+        }
+    }
+    drop(host);
+    let options = format!("SetEnv PATH={}", bin.display());
+    let host = Host::new("sh", &options).unwrap();
+    let open = std::process::Command::new("chmod").args(["755"]).arg(host.folder()).status();
+    assert!(open.unwrap().success());
+    let (_, _, code) = says(&mut host.run(&["sh", "-c", "command -v tar"]));
+    assert_ne!(code, 0);
+    there_and_back(&host, &host.place());
+}
