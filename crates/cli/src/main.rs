@@ -32,9 +32,7 @@ fn act() -> Result<u8, report::Failure> {
         return Ok(pychroot::run(argv));
     }
     let args = args::parse()?;
-    if args.verbose {
-        steps::show();
-    }
+    steps::show(args.verbose);
     match args.verb {
         args::Verb::Shell(verb) => run::shell(verb.0),
         args::Verb::Run(verb) => run::run(verb.0),

@@ -1,31 +1,40 @@
-//! `-v`: the steps taken, one line each on standard error.
+//! Warnings, and with `-v` the steps taken, one line each on standard error.
 
 use std::fmt::{Debug, Write as _};
 
 use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
 use crate::report;
 
-/// Shows the steps from now on.
-pub(crate) fn show() {
+/// Shows warnings from now on, and the steps if they are wanted.
+pub(crate) fn show(verbose: bool) {
+    let most = if verbose { Level::DEBUG } else { Level::WARN };
     // It fails if one was set before, and nobody else does.
-    let _ = tracing::subscriber::set_global_default(Steps);
+    let _ = tracing::subscriber::set_global_default(Steps { most });
 }
 
 /// Prints events of our own crates; spans are not used.
-struct Steps;
+struct Steps {
+    most: Level,
+}
 
 impl Subscriber for Steps {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() <= Level::DEBUG && metadata.target().starts_with("thither")
+        *metadata.level() <= self.most && metadata.target().starts_with("thither")
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(self.most.into())
     }
 
     fn event(&self, event: &Event<'_>) {
         let mut line = Line::default();
         event.record(&mut line);
-        report::say(&(line.message + &line.fields));
+        let kind = if *event.metadata().level() <= Level::WARN { "warning: " } else { "" };
+        report::say(&format!("{kind}{}{}", line.message, line.fields));
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {

@@ -12,6 +12,7 @@ use thither_place::error::quoted;
 
 use crate::address::{Address, Hop, Target};
 use crate::connect::ConnectError;
+use crate::hops;
 use crate::options::{Known, Options, Value, known, list};
 
 /// The longest file of variables, in bytes.
@@ -52,7 +53,7 @@ impl Options<'_> {
         self.iter().any(|(known, _)| known == key)
     }
 
-    fn settings(self) -> Result<Settings, ConnectError> {
+    pub(crate) fn settings(self) -> Result<Settings, ConnectError> {
         self.settings_with(None)
     }
 
@@ -161,12 +162,11 @@ impl Address {
     /// # Errors
     /// As [`connect`](Address::connect).
     pub fn container(&self) -> Result<Option<Container>, ConnectError> {
-        match self.resolved()?.only_hop() {
-            Some((hop, Target::Docker(name))) => {
-                Options::of(hop, OF_DOCKER)?.container(name).map(Some)
-            }
-            _ => Ok(None),
-        }
+        let address = self.resolved()?;
+        let Some((hop, Target::Docker(name))) = address.last_hop() else { return Ok(None) };
+        let options = Options::of(hop, OF_DOCKER)?;
+        let (engine, _) = hops::engine_of(address.hops(), options)?;
+        Ok(Some(options.container_of(engine, name)))
     }
 
     /// The image that it leads to, if it leads to one: to bring it here and tell how far that is, say.
@@ -174,10 +174,11 @@ impl Address {
     /// # Errors
     /// As [`connect`](Address::connect).
     pub fn image(&self) -> Result<Option<Image>, ConnectError> {
-        match self.resolved()?.only_hop() {
-            Some((hop, Target::Image(name))) => Options::of(hop, OF_IMAGE)?.image(name).map(Some),
-            _ => Ok(None),
-        }
+        let address = self.resolved()?;
+        let Some((hop, Target::Image(name))) = address.last_hop() else { return Ok(None) };
+        let options = Options::of(hop, OF_IMAGE)?;
+        let (engine, settings) = hops::engine_of(address.hops(), options)?;
+        options.image_of(engine, settings.config, name).map(Some)
     }
 
     /// The keys that let go of a process there, in bytes: those of the option `detach-keys`, else of the user's settings
@@ -186,18 +187,15 @@ impl Address {
     /// # Errors
     /// When they are badly written.
     pub fn detach_keys(&self) -> Result<Option<Vec<u8>>, ConnectError> {
-        match self.resolved()?.only_hop() {
+        match self.resolved()?.last_hop() {
             Some((hop, Target::Docker(_))) => Options::of(hop, OF_DOCKER)?.detach_keys().map(Some),
             Some((hop, Target::Image(_))) => Options::of(hop, OF_IMAGE)?.detach_keys().map(Some),
             _ => Ok(None),
         }
     }
 
-    fn only_hop(&self) -> Option<(&Hop, &Target)> {
-        match self.hops() {
-            [hop] => Some((hop, hop.target())),
-            _ => None,
-        }
+    fn last_hop(&self) -> Option<(&Hop, &Target)> {
+        self.hops().last().map(|hop| (hop, hop.target()))
     }
 }
 

@@ -17,8 +17,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::{env, io};
 
+use thither_docker::{Engine, Settings};
 use thither_place::archive::Archive;
-use thither_place::{Command, Endpoint, Error, Place, Process, Result, Stream};
+use thither_place::{Command, Endpoint, Error, Local, Place, Process, Result, Stream};
 use thither_remote::Ssh;
 use thither_remote::ssh;
 
@@ -45,30 +46,48 @@ impl Outer {
 
 /// The place of several hops.
 pub(crate) fn connect(hops: &[Hop]) -> std::result::Result<Box<dyn Place>, ConnectError> {
+    let Some((last, before)) = hops.split_last() else {
+        // An address has a hop.
+        return Ok(Box::new(Local));
+    };
+    match outer(before)? {
+        None => connect_hop(last),
+        Some(outer) => hop_from(&outer, last),
+    }
+}
+
+/// Where the hops before another one lead; `None` if that is here.
+fn outer(hops: &[Hop]) -> std::result::Result<Option<Outer>, ConnectError> {
     let mut outer: Option<Outer> = None;
-    let mut rest = hops;
-    while let Some((hop, beyond)) = rest.split_first() {
-        rest = beyond;
-        // This machine, from which the next one is made anyway.
-        if *hop.target() == Target::Local
-            && hop.options().is_empty()
-            && !beyond.is_empty()
-            && outer.is_none()
-        {
-            continue;
-        }
+    for (index, hop) in hops.iter().enumerate() {
         let place = match &outer {
+            // This machine, from which the next one is made anyway.
+            None if *hop.target() == Target::Local && hop.options().is_empty() => continue,
             None => connect_hop(hop)?,
             Some(outer) => hop_from(outer, hop)?,
         };
-        if beyond.is_empty() {
-            return Ok(place);
-        }
-        let so_far = Address::of_hops(hops[..hops.len() - beyond.len()].to_vec());
-        outer = Some(Outer { place: place.into(), address: so_far.to_string() });
+        let address = Address::of_hops(hops[..=index].to_vec()).to_string();
+        outer = Some(Outer { place: place.into(), address });
     }
-    // An address has a hop.
-    connect_hop(&hops[0])
+    Ok(outer)
+}
+
+/// The engine of the last hop, which is a container or an image with these options.
+pub(crate) fn engine_of(
+    hops: &[Hop],
+    options: Options<'_>,
+) -> std::result::Result<(Engine, Settings), ConnectError> {
+    let before = hops.split_last().map(|(_, before)| before).unwrap_or_default();
+    match outer(before)? {
+        None => {
+            let settings = options.settings()?;
+            Ok((crate::docker_options::engine(&settings)?, settings))
+        }
+        Some(outer) => {
+            let settings = engine::settings(options)?;
+            Ok((engine::engine(&outer, &settings), settings))
+        }
+    }
 }
 
 /// The place of a hop from where others lead.

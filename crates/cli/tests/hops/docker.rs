@@ -39,6 +39,15 @@ fn by_the_engines_socket() {
 }
 
 #[test]
+fn a_main_process() {
+    let (way, engine) = (way!(), engine!());
+    let container = engine.container(&["sh", "-c", "echo main; exit 6"]).create();
+    way.check(&["attach", "-n", &place(engine, container.name())], "main\n", 6);
+    let image = format!("ssh:a|image:busybox?engine={}", engine.host());
+    way.check(&["run", &image, "--", "sh", "-c", "exit 4"], "", 4);
+}
+
+#[test]
 fn where_the_server_forwards_nothing() {
     let (way, engine) = (way!("DisableForwarding yes", ""), engine!());
     let container = engine.container(&["sleep", "600"]).start();

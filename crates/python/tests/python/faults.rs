@@ -178,7 +178,7 @@ fn what_code_does_to_its_interpreter() {
 #[test]
 fn a_slow_destructor_keeps_nobody() {
     within_deadline("a destructor", || {
-        let py = Python::local(crate::program()).unwrap();
+        let py = python();
         py.exec(
             "import threading\ngo, begun = threading.Event(), threading.Event()\n\
             class A:\n  def __del__(self): go.wait()",

@@ -107,7 +107,7 @@ impl Fault {
             }
             Fault::NotSsh => "check the port",
             Fault::UnknownKey { .. } => {
-                "compare its key with what its owner says, then connect once with the option missing_host_key_policy=autoadd"
+                "compare its key with what its owner says, then connect once with the option missing-host-key-policy=autoadd"
             }
             Fault::ChangedKey { host, .. } => {
                 return Some(format!(

@@ -15,7 +15,7 @@ const KNOWN: &[(&str, &str)] = &[
     ),
     (
         "host key is known for",
-        "compare its key with what its owner says, then connect once with the option missing_host_key_policy=autoadd",
+        "compare its key with what its owner says, then connect once with the option missing-host-key-policy=autoadd",
     ),
     (
         "Host key verification failed",

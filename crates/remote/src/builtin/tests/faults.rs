@@ -3,7 +3,8 @@
 use super::*;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
+use std::sync::Mutex;
 use std::thread;
 use testkit::{Proxy, within_deadline};
 
@@ -157,6 +158,22 @@ fn a_black_hole_amid_output() {
     proxy.stall();
     let lost = within_deadline("the loss", move || process.wait_with_output().unwrap_err());
     assert_eq!(chain(&lost), "connection to `ssh:test` lost");
+}
+
+#[test]
+fn an_idle_connection_into_a_black_hole_is_replaced() {
+    let world = world!();
+    let proxy = Proxy::tcp_to_tcp(world.sshd.address());
+    let ways = Mutex::new(vec![world.sshd.address(), proxy.address()]);
+    let settings = Settings { keep_alive: Some(Duration::from_millis(300)), ..world.settings() };
+    let place = world.with(&settings).through(move |_| {
+        let address = ways.lock().unwrap().pop().expect("no third one");
+        Ok(TcpStream::connect(address).unwrap().into())
+    });
+    place.connect(None).unwrap();
+    proxy.stall();
+    let output = within_deadline("another connection", move || run(&place, "echo on"));
+    assert_eq!(output, succeeded("on\n"));
 }
 
 #[test]

@@ -36,33 +36,6 @@ fn resident() -> usize {
     pages * 4096
 }
 
-#[test]
-fn they_are_bounded_and_signals_get_past_them() {
-    testkit::own_process!(|program| std::process::Command::new(program));
-    let world = world!();
-    let place = world.place();
-    let before = resident();
-    let mut process = place.spawn(line("exec cat /dev/zero"), None, &piped()).unwrap();
-    // Nothing says that it is stuck, but that it stops asking for more.
-    let mut last = 0;
-    testkit::wait_until(testkit::DEADLINE, "it is stuck", || {
-        let now = sent_by(&world);
-        let stuck = now > 1_000_000 && now == last;
-        last = now;
-        std::thread::yield_now();
-        stuck
-    });
-    assert!(resident() < before + 32 * 1024 * 1024, "{before} {}", resident());
-    process.signal(libc::SIGTERM).unwrap();
-    let exit = within_deadline("the end", move || {
-        // Its end comes behind what it has printed.
-        let mut all = Vec::new();
-        File::from(process.stdout.take().unwrap()).read_to_end(&mut all).unwrap();
-        process.wait().unwrap()
-    });
-    assert_eq!(exit, Exit::Signal(libc::SIGTERM));
-}
-
 /// How much the sessions have written so far, in bytes: proc_pid_io(5).
 fn sent_by(world: &World) -> u64 {
     let written = |pid: u32| {
@@ -72,17 +45,62 @@ fn sent_by(world: &World) -> u64 {
     world.sshd.sessions().into_iter().filter_map(written).sum()
 }
 
+/// How often what is sent must be found to be the same.
+const STILL: usize = 50;
+
+/// Waits until nothing more is sent: nothing else says that an output is stuck.
+fn wait_until_stuck(world: &World) {
+    let (mut last, mut still) = (0, 0);
+    testkit::wait_until(testkit::DEADLINE, "it is stuck", || {
+        let now = sent_by(world);
+        assert!(now < 400_000_000, "no end of what is held");
+        still = if now == last { still + 1 } else { 0 };
+        last = now;
+        now > 1_000_000 && still > STILL
+    });
+}
+
+/// Waits until no process of this name is left of the sessions, while nobody reads what it has printed.
+fn wait_until_gone(world: &World, name: &str) {
+    let is_there = |pid: &u32| {
+        fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim_end() == name)
+    };
+    testkit::wait_until(testkit::DEADLINE, "it has ended", || {
+        !world.sshd.sessions().iter().any(is_there)
+    });
+}
+
+#[test]
+fn they_are_bounded_and_signals_get_past_them() {
+    testkit::own_process!(|program| std::process::Command::new(program));
+    let world = world!();
+    let place = world.place();
+    let before = resident();
+    let mut process = place.spawn(line("exec cat /dev/zero"), None, &piped()).unwrap();
+    wait_until_stuck(&world);
+    assert!(resident() < before + 32 * 1024 * 1024, "{before} {}", resident());
+    process.signal(libc::SIGTERM).unwrap();
+    wait_until_gone(&world, "cat");
+    let exit = within_deadline("the end", move || {
+        // Its end comes behind what it has printed.
+        let mut all = Vec::new();
+        File::from(process.stdout.take().unwrap()).read_to_end(&mut all).unwrap();
+        process.wait().unwrap()
+    });
+    assert_eq!(exit, Exit::Signal(libc::SIGTERM));
+}
+
 #[test]
 fn what_is_typed_gets_past_them() {
     let world = world!();
     let place = world.place();
+    let command = Command::new("x").terminal(WindowSize { cols: 80, rows: 24 });
+    let mut process = place.spawn(line("exec yes"), None, &command).unwrap();
+    let mut terminal = File::from(process.terminal.take().unwrap());
+    wait_until_stuck(&world);
+    terminal.write_all(b"\x03").unwrap();
+    wait_until_gone(&world, "yes");
     within_deadline("the end", move || {
-        let command = Command::new("x").terminal(WindowSize { cols: 80, rows: 24 });
-        // The terminal's own buffers are full as well, so the interrupt is what ends it.
-        let mut process = place.spawn(line("exec yes"), None, &command).unwrap();
-        let mut terminal = File::from(process.terminal.take().unwrap());
-        testkit::wait_until(testkit::DEADLINE, "it prints", || sent_by(&world) > 1_000_000);
-        terminal.write_all(b"\x03").unwrap();
         let mut all = Vec::new();
         terminal.read_to_end(&mut all).unwrap();
         assert_eq!(process.wait().unwrap(), Exit::Signal(libc::SIGINT));

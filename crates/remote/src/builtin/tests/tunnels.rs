@@ -72,6 +72,26 @@ fn to_a_unix_socket_over_there() {
 }
 
 #[test]
+fn each_direction_ends_by_itself() {
+    let world = world!();
+    let place = world.place();
+    within_deadline("both ends", move || {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let mut stream = UnixStream::from(place.open_tcp("127.0.0.1", port, None).unwrap());
+        let mut served = listener.accept().unwrap().0;
+        served.write_all(b"first").unwrap();
+        served.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut said = String::new();
+        stream.read_to_string(&mut said).unwrap();
+        stream.write_all(b"second").unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        served.read_to_string(&mut said).unwrap();
+        assert_eq!(said, "firstsecond");
+    });
+}
+
+#[test]
 fn a_tunnel_that_is_closed_here_ends_over_there() {
     let world = world!();
     let place = world.place();

@@ -30,7 +30,7 @@ fn an_unknown_key() {
         refusal(policy(&world, HostKeys::Reject)),
         format!(
             "cannot enter `ssh:test`: the key of `127.0.0.1` is not known: it is {key} | compare its key with what \
-             its owner says, then connect once with the option missing_host_key_policy=autoadd"
+             its owner says, then connect once with the option missing-host-key-policy=autoadd"
         )
     );
     gets_in(policy(&world, HostKeys::Warning));
