@@ -130,6 +130,8 @@ Examples:
 Examples:
   thither cp chroot:/srv/debian::/etc/fstab .
   thither cp -r src chroot:/srv/debian::/usr/src/
+  thither cp -r --exclude '*.o' --exclude /target --dry-run . docker:web::/src
+  thither cp -r --preserve=owner,xattr,sparse --verify /srv/data ssh:backup::/srv/
   thither cp -r chroot:/srv/debian::/etc chroot:/srv/fedora::/root
   thither cp chroot:/srv/debian::/etc/os-release - | grep VERSION
   date | thither cp - chroot:/srv/debian::/etc/stamp")]

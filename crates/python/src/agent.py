@@ -190,7 +190,9 @@ class Agent(Lazy):
             o = self.caught(error)
         self.calls.pop()
         if payload is None or len(payload) >= LARGE:
-            self.answer(o, op, want, number, self.main)
+            box = [o]
+            o = None
+            self.answer(box, op, want, number, self.main)
         else:
             self.reply_plainly(number, payload)
         self.busy = False
@@ -204,7 +206,7 @@ class Agent(Lazy):
                 self.early.append((fd, os.read(fd, LARGE)))
             except BlockingIOError:
                 pass
-        return not self.early and os.getpid() == self.pid
+        return not self.early
 
     def on_interrupt(self, signal, frame):
         if LOADING._is_owned():
@@ -708,9 +710,12 @@ class Serving:
                                 kind = ERROR
                                 data = self.failure(error)
                             calls.pop()
+                            # As in `execute`.
+                            box = [o] if kind == CALL else None
+                            o = args = kwargs = parts = None
                             if kind == CALL:
                                 # Done, but not so easily said.
-                                self.answer(o, op, flags, number, thread)
+                                self.answer(box, op, flags, number, thread)
                             elif self.promised and len(replies) < MOST_REPLIES and not self.is_child and not NO_FORK_HOOK:
                                 replies.append(pack(len(data), kind, 0, 0, number, 0) + data)
                                 if self.reading.locked():
@@ -719,8 +724,6 @@ class Serving:
                             else:
                                 self.finish(kind, data, None, flags, number, thread)
                             self.busy = False
-                            # Not to be kept until the next call.
-                            o = args = kwargs = parts = None
                             continue
                         frame = kind, flags, tag, number, within, (o, path, op, args, kwargs, refs)
                         o = args = kwargs = parts = None
@@ -734,7 +737,9 @@ class Serving:
                 self.busy = True
                 if self.is_parked:
                     self.unpark()
-                self.execute(frame, thread)
+                box = [frame]
+                frame = None
+                self.execute(box, thread)
                 self.busy = False
         except Closed:
             self.closing = True
@@ -757,11 +762,14 @@ class Serving:
         self.busy = True
         if self.is_parked:
             self.unpark()
-        self.execute(frame, thread)
+        box = [frame]
+        frame = None
+        self.execute(box, thread)
         self.busy = False
 
-    def execute(self, frame, thread):
-        kind, flags, tag, number, within, (root, path, op, args, kwargs, refs) = frame
+    def execute(self, box, thread):
+        """Answers a call: the only thing in `box`, so that nothing here holds what the client may let go once it is answered."""
+        kind, flags, tag, number, within, (root, path, op, args, kwargs, refs) = box.pop()
         thread.tag = tag
         if not thread.calls:
             self.interrupted = False
@@ -773,13 +781,14 @@ class Serving:
                 self.log('%s of %s' % (op, path if type(path) is str else '.'.join(path)))
             thread.user = True
             try:
-                result = perform(self, root, path, op, args, kwargs)
+                box.append(perform(self, root, path, op, args, kwargs))
             finally:
                 self.leave(thread)
         except BaseException as error:
-            result = Failed(self.failure(error))
+            box[:] = [Failed(self.failure(error))]
+        root = args = kwargs = None
         thread.calls.pop()
-        self.answer(result, op, flags, number, thread)
+        self.answer(box, op, flags, number, thread)
 
     def leave(self, thread):
         """From here on the thread is not interrupted; what is on its way is taken back, or met here."""
@@ -805,8 +814,9 @@ class Serving:
     def attribute(self, o, name):
         return attribute(o, name)
 
-    def answer(self, result, op, flags, number, thread):
-        """Says what a call has given, as the caller wants it."""
+    def answer(self, box, op, flags, number, thread):
+        """Says what a call has given, the only thing in `box`, as the caller wants it."""
+        result = box.pop()
         want = flags & WANT
         raw = None
         kind = REPLY
@@ -836,6 +846,7 @@ class Serving:
         except BaseException as error:
             kind = ERROR
             payload = self.failure(error)
+        result = refs = None
         self.finish(kind, payload, raw, flags, number, thread)
 
     def finish(self, kind, payload, raw, flags, number, thread):
@@ -1215,7 +1226,9 @@ class Cold:
                             continue
                         del self.workers[thread.tag]
                         return
-                self.execute(frame, thread)
+                box = [frame]
+                frame = None
+                self.execute(box, thread)
         except Closed:
             pass
         finally:
@@ -1255,7 +1268,9 @@ class Cold:
                         self.spare.remove(thread)
                         self.apart.remove(thread)
                         return
-                self.execute(frame, thread)
+                box = [frame]
+                frame = None
+                self.execute(box, thread)
                 with self.spawning:
                     self.spare.append(thread)
         except Closed:
@@ -1345,7 +1360,9 @@ class Cold:
                 frame = self.next(thread, True)
                 if frame[0] == CALL:
                     tag = thread.tag
-                    self.execute(frame, thread)
+                    box = [frame]
+                    frame = None
+                    self.execute(box, thread)
                     thread.tag = tag
                 elif frame[3] == number:
                     break

@@ -27,6 +27,8 @@ use crate::{Error, Python, Result};
 /// its `serve(address, token)` serves from within a running program.
 pub const AGENT: &str = include_str!("agent.py");
 
+/// It answers with the greeting, a frame of the kind [`kind::HELLO`] and of [`VERSION`], before it compiles what it was sent: both
+/// sides have something to do then.
 const BOOT: &str = include_str!("boot.py");
 
 /// How much may come before the agent answers (banners, prompts), in bytes.
@@ -423,5 +425,16 @@ impl fmt::Display for Info {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (major, minor, micro) = self.version_info;
         write!(f, "Python {major}.{minor}.{micro} ({})", self.platform)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_greeting_is_that_of_this_version() {
+        let greeting = format!(r"b'\x{:02x}\x{VERSION:02x}'", kind::HELLO);
+        assert!(BOOT.contains(&greeting), "{greeting}");
     }
 }

@@ -14,7 +14,6 @@
 pub mod ssh;
 pub mod sftp;
 #[cfg(feature = "ssh-builtin")]
-#[allow(dead_code, reason = "`Native` does not choose it yet")]
 mod builtin;
 
 pub use ssh::Ssh;

@@ -36,7 +36,7 @@ impl Table<'_> {
                         .enumerate()
                         .map(|(column, &figure)| match ours.and_then(|ours| ours.get(column)) {
                             _ if figure.is_nan() => format!("{:>14}        ", "-"),
-                            Some(&ours) if figure > 0.0 => {
+                            Some(&ours) if figure > 0.0 && !ours.is_nan() => {
                                 format!("{figure:>14.2} ({:5.2})", ours / figure)
                             }
                             _ => format!("{figure:>14.2}        "),

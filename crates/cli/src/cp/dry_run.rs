@@ -19,7 +19,8 @@ pub(super) fn show(mut archive: Archive, from: Option<&Side>, to: &Side) -> Resu
     };
     check(&mut archive, to, &unreadable)?;
     let mut output = BufWriter::new(io::stdout().lock());
-    let name = archive.name().to_owned();
+    // What comes by standard input has no name.
+    let name = if from.is_some() { archive.name().to_owned() } else { "-".into() };
     while let Some(entry) = archive.next_entry().map_err(unreadable)? {
         writeln!(output, "{}", line(Path::new(&name), &entry)).map_err(Failure::Output)?;
     }

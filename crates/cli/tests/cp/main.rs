@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 #[path = "../hops/way.rs"]
+#[allow(dead_code, reason = "the part for hosts alone is used")]
 mod way;
 mod there;
 mod places;

@@ -165,7 +165,8 @@ impl There<'_> {
             return;
         }
         self.make("mine");
-        ["mine/f", "mine/s"].map(give);
+        give("mine/f");
+        give("mine/s");
         if !self.owners {
             let (_, stderr, code) = self.says("cp -r --preserve owner mine @/o");
             assert_eq!(code, 125);

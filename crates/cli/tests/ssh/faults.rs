@@ -123,7 +123,7 @@ fn a_lost_connection_restores_the_terminal() {
     let (proxy, place) = behind(&host);
     let mut user = User::of(&host);
     for terminal in [true, false] {
-        let flag = if terminal { "-t" } else { "-T" };
+        let flag = if terminal { "-t" } else { "" };
         user.shell.line(&format!("$T run {flag} '{place}' sh -c 'printf \"\\033[?1049h\"; echo g\"\"o; exec sleep 1000'"));
         user.shell.expect("go");
         proxy.cut();

@@ -103,12 +103,12 @@ fn interrupted_at_the_terminal() {
     let host = host!("bash");
     let mut user = User::of(&host);
     // No terminal over there: ^C here goes there as a signal, and a loop of the shell stops.
-    user.shell.line("for i in 1 2; do $T run -T $P sh -c 'echo g\"\"o; exec sleep 1000'; done");
+    user.shell.line("for i in 1 2; do $T run $P sh -c 'echo g\"\"o; exec sleep 1000'; done");
     user.shell.expect("go");
     user.shell.send("\x03");
     user.shell.expect_prompt();
     user.back_with(130);
-    user.shell.line("$T run -T $P sh -c 'trap \"exit 9\" INT; echo g\"\"o; while :; do sleep 0.05; done'");
+    user.shell.line("$T run $P sh -c 'trap \"exit 9\" INT; echo g\"\"o; while :; do sleep 0.05; done'");
     user.shell.expect("go");
     user.shell.send("\x03");
     user.shell.expect_prompt();
@@ -121,7 +121,7 @@ fn interrupted_while_it_connects() {
     let mut user = User::of(&host);
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    for flag in ["-T", "-t"] {
+    for flag in ["", "-t"] {
         user.shell.line(&format!("$T run {flag} $P:{port} true"));
         let _connection = listener.accept().unwrap();
         user.shell.send("\x03");

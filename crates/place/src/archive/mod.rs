@@ -309,6 +309,10 @@ impl Archive {
                 None => self.pull()?,
             };
             let Some(mut entry) = next else { return Ok(None) };
+            let has_none = entry.extra.owner.is_none();
+            if self.preserve.owner && has_none && matches!(self.source, Source::Entries(_)) {
+                return Err(CannotPreserve::Way.into());
+            }
             entry.extra.only(self.preserve);
             // A tree has asked already.
             let filter = self.filter.as_mut().filter(|_| !matches!(self.source, Source::Tree(_)));

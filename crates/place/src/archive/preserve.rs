@@ -87,6 +87,8 @@ pub enum CannotPreserve {
     Tar,
     /// The file system there has no extended attributes.
     Attributes,
+    /// Files go by something else than `tar`, sftp say, that does not tell or take it.
+    Way,
 }
 
 impl CannotPreserve {
@@ -99,6 +101,7 @@ impl CannotPreserve {
                 "install GNU tar over there, or keep neither `xattr` nor `sparse`"
             }
             CannotPreserve::Attributes => "copy without `xattr`",
+            CannotPreserve::Way => "install tar over there, or keep less",
         }
     }
 
@@ -129,6 +132,9 @@ impl fmt::Display for CannotPreserve {
                 "the `tar` over there is not GNU's: it keeps no extended attributes and no holes"
             }
             CannotPreserve::Attributes => "its file system has no extended attributes",
+            CannotPreserve::Way => {
+                "without `tar` over there no owners, attributes or holes are kept"
+            }
         })
     }
 }
@@ -139,7 +145,7 @@ impl From<CannotPreserve> for io::Error {
     fn from(what: CannotPreserve) -> io::Error {
         let kind = match what {
             CannotPreserve::Owner => io::ErrorKind::PermissionDenied,
-            CannotPreserve::Tar | CannotPreserve::Attributes => io::ErrorKind::Unsupported,
+            _ => io::ErrorKind::Unsupported,
         };
         io::Error::new(kind, what)
     }

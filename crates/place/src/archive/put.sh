@@ -62,6 +62,8 @@ clean() {
 umask 077
 mkdir "$tmp" || exit 95
 trap clean EXIT
+# Nobody else gets in there. busybox's tar takes the umask off the modes unless root runs it.
+umask 022
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM

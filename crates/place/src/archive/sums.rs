@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use sha2::{Digest, Sha256};
 
 use super::spawned::plain;
-use super::talk::{Talk, cannot_run};
+use super::talk::Talk;
 use super::{Archive, Entry, Kind, Part};
 use crate::error::quoted;
 use crate::{Command, Error, Place, Result, Stream};
@@ -185,8 +185,10 @@ fn ask<P: Place + ?Sized>(
     let command = Command::new("sh").args(["-c", SUMS, "thither"]);
     let command = command.stdin(Stream::Piped).stdout(Stream::Piped).stderr(Stream::Null);
     let process = match place.spawn(&command) {
-        Err(error) if cannot_run(&error) => return Ok(None),
-        process => process?,
+        // It can be lost, or refuse commands alone, as a container that does not run.
+        Err(error @ (Error::Disconnected { .. } | Error::Cancelled { .. })) => return Err(error),
+        Err(_) => return Ok(None),
+        Ok(process) => process,
     };
     let (mut names, mut paths) = (Vec::new(), BTreeMap::new());
     for path in expected.keys() {

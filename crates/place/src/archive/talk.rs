@@ -286,7 +286,7 @@ impl<'a> Talk<'a> {
 
     /// Whether it has ended with a reason that another way would have too.
     fn has_said_why(&self) -> bool {
-        matches!(self.exit, Some(Exit::Code(SAID | NO_ATTRIBUTES | NOT_ROOT)))
+        matches!(self.exit, Some(Exit::Code(SAID | NO_GNU_TAR | NOT_ROOT | NO_ATTRIBUTES)))
     }
 
     /// What its end means.

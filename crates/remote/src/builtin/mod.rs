@@ -152,7 +152,8 @@ impl Builtin {
     ///
     /// # Errors
     /// [`Error::Enter`], with what is wrong as its source; [`Error::Cancelled`].
-    pub(crate) fn connect(&self, cancel: Option<BorrowedFd<'_>>) -> Result<()> {
+    #[cfg(test)]
+    fn connect(&self, cancel: Option<BorrowedFd<'_>>) -> Result<()> {
         match self.pool.idle() {
             Some(_) => Ok(()),
             None => self.dialled(cancel, async |_| Ok(())),
@@ -163,7 +164,8 @@ impl Builtin {
     /// guard, signals that the server does not pass on are refused, and what runs may outlive a lost connection.
     ///
     /// # Errors
-    /// As [`connect`](Builtin::connect), and when the server does not start it.
+    /// [`Error::Enter`], with what is wrong as its source, also when the server does not start it;
+    /// [`Error::Cancelled`].
     pub(crate) fn spawn(
         &self,
         request: Request,
@@ -202,7 +204,7 @@ impl Builtin {
     /// A two-way stream to a subsystem of the server, such as `sftp`.
     ///
     /// # Errors
-    /// As [`connect`](Builtin::connect), and when the server does not have it.
+    /// As [`spawn`](Builtin::spawn), and when the server does not have it.
     pub(crate) fn subsystem(&self, name: &str, cancel: Option<BorrowedFd<'_>>) -> Result<OwnedFd> {
         self.tunnel(Purpose::Subsystem(name.into()), cancel)
     }
@@ -210,7 +212,7 @@ impl Builtin {
     /// A connection from there to a TCP port (RFC 4254 section 7.2).
     ///
     /// # Errors
-    /// As [`connect`](Builtin::connect), and when the server cannot or may not connect there.
+    /// As [`spawn`](Builtin::spawn), and when the server cannot or may not connect there.
     pub(crate) fn open_tcp(
         &self,
         host: &str,

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::AsFd;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::time::{Sleep, sleep};
 
 use super::bridge::Bell;
 use super::connection::Connection;
@@ -35,6 +36,9 @@ const MAKE_ROOM: usize = 40;
 const HOLD_AT_MOST: usize = 8 * HOLD;
 /// What has ended by then needs no guard, and most have.
 const GUARD_AFTER: Duration = Duration::from_millis(20);
+/// What has not ended so long after its terminal is gone loses its channel, and so the terminal over there: it may ignore
+/// HUP, or sshd may have lost that, as it does while it starts a program.
+const HANG_UP: Duration = Duration::from_secs(1);
 /// What is read of an input at once, in bytes: as much as fits into a packet of ssh, RFC 4253 section 6.1.
 const CHUNK: usize = 32 * 1024;
 
@@ -319,6 +323,7 @@ impl Carrier {
         let guards = self.guard.is_some() && !self.has_terminal;
         let unguarded = sleep(GUARD_AFTER);
         tokio::pin!(unguarded);
+        let mut hung_up = None;
         loop {
             let [output, errors] = &mut self.outputs;
             if over && !output.is_waiting() && !errors.is_waiting() {
@@ -351,8 +356,15 @@ impl Carrier {
                     None => return self.let_go(true).await,
                 },
                 Some(()) = leaving.recv() => match self.has_terminal {
-                    true => self.order(Order::Signal(Sig::HUP)),
+                    true => {
+                        self.order(Order::Signal(Sig::HUP));
+                        hung_up = Some(Box::pin(sleep(HANG_UP)));
+                    }
                     false => return self.let_go(true).await,
+                },
+                () = until(&mut hung_up), if hung_up.is_some() && !over => {
+                    self.let_go(true).await;
+                    return Some(End::Unread(0));
                 },
                 () = pressed.notified() => self.make_room(),
                 () = &mut unguarded, if guards && self.guarding.is_none() && !over => self.watch_over(),
@@ -449,6 +461,13 @@ impl Carrier {
             None => {}
         }
         None
+    }
+}
+
+/// Waits for a time that is set.
+async fn until(time: &mut Option<Pin<Box<Sleep>>>) {
+    if let Some(time) = time {
+        time.await;
     }
 }
 

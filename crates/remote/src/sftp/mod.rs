@@ -29,6 +29,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use thither_place::archive::{CannotPreserve, Preserve};
 use thither_place::error::quoted;
 use thither_place::{Archive, Error, Result};
 
@@ -150,10 +151,14 @@ pub fn get(session: Session, path: &Path) -> Result<Archive> {
 /// # Errors
 /// [`Error::Copy`].
 pub fn put(session: Session, mut archive: Archive, path: &Path) -> Result<()> {
-    merge::put(session, &mut archive, path).map_err(|source| Error::Copy {
+    let put = match archive.preserve() == Preserve::default() {
+        true => merge::put(session, &mut archive, path),
+        false => Err(CannotPreserve::Way.into()),
+    };
+    put.map_err(|source| Error::Copy {
         action: format!("copy to {}", quoted(path)),
+        hint: CannotPreserve::of(&source).map(|reason| reason.hint().to_owned()),
         source: Box::new(source),
-        hint: None,
     })
 }
 

@@ -37,9 +37,10 @@ const HELD: &str = "trap : HUP INT QUIT PIPE ALRM TERM USR1 USR2;";
 const HELD_AT_TERMINAL: &str = "trap : INT QUIT PIPE ALRM TERM USR1 USR2;";
 /// Reads and sets the variables.
 const VARIABLES: &str = "IFS= read -r thither_env;eval \"unset thither_env;$thither_env\";";
-/// The same on a terminal, which is neither canonical nor echoes until then.
+/// The same on a terminal, which is neither canonical nor echoes until then. The `read` of bash would take there what follows as
+/// well: it is read by its length, before this.
 const VARIABLES_OF_TERMINAL: &str =
-    "IFS= read -r thither_env;stty icanon echo;eval \"unset thither_env;$thither_env\";";
+    ";stty icanon echo;eval \"unset thither_env;$thither_env\";";
 /// The longest line, in bytes: Linux takes no longer word (`MAX_ARG_STRLEN`, execve(2)), and sshd hands it over as one.
 const LONGEST_LINE: usize = 100 * 1024;
 
@@ -76,24 +77,25 @@ pub(crate) fn request(
     if login && is_plain && command.user.is_none() && command.args.is_empty() {
         return Ok(Request { line: None, preface: Vec::new(), token: String::new() });
     }
-    let given = line(command, dir, &words, shell, token, !command.env.is_empty());
-    let (line, said) = match given.len() <= LONGEST_LINE {
-        true => (given, &[][..]),
-        false => (line(command, dir, &[], shell, token, true), &words[..]),
-    };
-    Ok(Request { line: Some(line), preface: preface(command, said), token: token.into() })
+    let mut given = preface(command, &[]);
+    let mut said = line(command, dir, &words, shell, token, given.len());
+    if said.len() > LONGEST_LINE {
+        given = preface(command, &words);
+        said = line(command, dir, &[], shell, token, given.len());
+    }
+    Ok(Request { line: Some(said), preface: given, token: token.into() })
 }
 
-/// The line with these words; if it `reads`, a [`preface`] follows.
+/// The line with these words. A [`preface`] of so many bytes follows.
 fn line(
     command: &Command,
     dir: Option<&OsStr>,
     words: &[&OsStr],
     shell: Shell,
     token: &str,
-    reads: bool,
+    preface: usize,
 ) -> Vec<u8> {
-    let script = script(command, dir, reads);
+    let script = script(command, dir, preface);
     let mut line = Vec::new();
     if command.env_clear {
         line.extend_from_slice(b"exec env -i sh -c ");
@@ -122,13 +124,15 @@ fn push_spaced(line: &mut Vec<u8>, text: &OsStr) {
 }
 
 /// What runs "$@" as the command wants it.
-fn script(command: &Command, dir: Option<&OsStr>, reads: bool) -> Vec<u8> {
+fn script(command: &Command, dir: Option<&OsStr>, preface: usize) -> Vec<u8> {
     let login = !matches!(command.program, Program::Named(_));
     let terminal = matches!(command.streams, Streams::Terminal(_));
-    let read = match (reads, terminal) {
-        (false, _) => "",
-        (true, false) => VARIABLES,
-        (true, true) => VARIABLES_OF_TERMINAL,
+    let read = match (preface, terminal) {
+        (0, _) => String::new(),
+        (_, false) => VARIABLES.to_owned(),
+        (length, true) => {
+            format!("thither_env=$(dd bs=1 count={length} 2>/dev/null){VARIABLES_OF_TERMINAL}")
+        }
     };
     let mut enter = Vec::new();
     if let Some(dir) = dir {
@@ -154,7 +158,7 @@ fn script(command: &Command, dir: Option<&OsStr>, reads: bool) -> Vec<u8> {
         (false, true) => b"(exec --) 2>/dev/null&&exec -- \"$@\";exec \"$@\"",
     };
     let mut script = if terminal { HELD_AT_TERMINAL } else { HELD }.as_bytes().to_vec();
-    let inner = [&enter[..], tidy_before(tidy, read).as_slice(), run].concat();
+    let inner = [&enter[..], tidy_before(tidy, &read).as_slice(), run].concat();
     // A shell says of a command that was killed that it was: not here, where the exit code says so. It may say so late, so this
     // lasts until its end.
     script.extend_from_slice(b"exec 3>&2 2>/dev/null;(");

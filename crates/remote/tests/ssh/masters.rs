@@ -99,22 +99,17 @@ fn kill(pid: u32, signal: &str) {
 fn squatted(place: &thither_remote::Ssh, path: &Path, answer: &'static [u8]) -> Result<Exit, Error> {
     let _ = std::fs::remove_file(path);
     let listener = UnixListener::bind(path).unwrap();
-    let (place, done) = (place.clone(), Arc::new(std::sync::atomic::AtomicBool::new(false)));
-    let stop = Arc::clone(&done);
+    let place = place.clone();
+    let accepting = listener.try_clone().unwrap();
     let thread = std::thread::spawn(move || {
-        while let Ok((mut stream, _)) = listener.accept() {
-            if stop.load(std::sync::atomic::Ordering::SeqCst) {
-                return;
-            }
+        while let Ok((mut stream, _)) = accepting.accept() {
             let _ = stream.write_all(answer);
         }
     });
     let ended = within_deadline("a squatted socket", move || {
         place.spawn(&null(Command::new("true"))).and_then(|mut process| process.wait())
     });
-    done.store(true, std::sync::atomic::Ordering::SeqCst);
-    let _ = std::os::unix::net::UnixStream::connect(path);
-    let _ = std::fs::remove_file(path);
+    rustix::net::shutdown(&listener, rustix::net::Shutdown::Both).unwrap();
     thread.join().unwrap();
     ended
 }

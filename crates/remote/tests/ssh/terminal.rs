@@ -89,7 +89,6 @@ fn variables_are_not_seen_and_first_keys_are_not_lost() {
             let mut process = place.spawn(&command.terminal(SIZE)).unwrap();
             let mut screen = Screen::of(&mut process);
             screen.send("typed\r");
-            eprintln!("{env:?} {}", place.address());
             let shown = screen.rest();
             let values: Vec<&str> =
                 env.iter().map(|(_, value)| *value).chain(["", ""]).take(2).collect();

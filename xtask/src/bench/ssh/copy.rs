@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use super::{NAME, NO_WORSE, Ssh, THITHER, Tool, lines};
+use super::{NAME, NO_WORSE, Ssh, THITHER, Tool, print_lines};
 use crate::Result;
 use crate::bench::files::{FILES, MEMORY, count, is_roomy_memory, make, run_quietly, text};
 use crate::bench::rounds::{Cost, interleaved, milliseconds, quantile};
@@ -104,10 +104,8 @@ impl Ssh<'_> {
         let names = [&[THITHER], peers].concat();
         let once: Vec<&str> = [SCP].into_iter().filter(|name| !names.contains(name)).collect();
         let all = [&names[..], &once].concat();
-        let tools = all
-            .iter()
-            .flat_map(|&name| [Way::Up, Way::Down].map(|way| self.tool(way, folder, name)));
-        let title = format!("{title}{}", lines(&tools.collect::<Vec<_>>()));
+        let both = |name| [Way::Up, Way::Down].map(|way| self.tool(way, folder, name));
+        print_lines(&all.iter().flat_map(|&name| both(name)).collect::<Vec<_>>());
         let [up, down] = [Way::Up, Way::Down].map(|way| {
             let mut costs =
                 interleaved(names.len(), runs, |i| self.copy_once(way, folder, names[i]));
@@ -121,7 +119,7 @@ impl Ssh<'_> {
             });
             (name, both)
         });
-        Table { title: &title, columns: COLUMNS, rows: rows.collect(), limits }.print()
+        Table { title, columns: COLUMNS, rows: rows.collect(), limits }.print()
     }
 
     /// What copies the files.

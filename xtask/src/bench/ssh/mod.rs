@@ -170,13 +170,15 @@ fn table(
     let names = tools.iter().map(|tool| tool.name);
     let rows =
         names.zip(costs.into_iter().map(|costs| costs.map(|costs| figures(&costs)))).collect();
-    let title = format!("{title}, interleaved{}", lines(tools));
+    let title = format!("{title}, interleaved");
+    print_lines(tools);
     Table { title: &title, columns: COLUMNS, rows, limits }.print()
 }
 
-/// The command lines.
-fn lines(tools: &[Tool]) -> String {
-    tools.iter().map(|tool| format!("\n  {}: {}", tool.name, tool.argv.join(" "))).collect()
+/// What is run, ahead of its figures.
+fn print_lines(tools: &[Tool]) {
+    println!();
+    tools.iter().for_each(|tool| println!("{}: {}", tool.name, tool.argv.join(" ")));
 }
 
 fn figures(costs: &[Cost]) -> Vec<f64> {

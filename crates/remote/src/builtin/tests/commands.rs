@@ -220,8 +220,18 @@ fn who_closes_the_terminal_hangs_up() {
     let place = world.place();
     within_deadline("the end", move || {
         let command = Command::new("x").terminal(WindowSize { cols: 80, rows: 24 });
-        let mut process = place.spawn(line("exec sleep 1000"), None, &command).unwrap();
-        drop(process.terminal.take());
+        let spawn = |text: &str| place.spawn(line(text), None, &command).unwrap();
+        let mut process = spawn("echo on; exec sleep 1000");
+        let mut terminal = File::from(process.terminal.take().unwrap());
+        terminal.read_exact(&mut [0; 4]).unwrap();
+        drop(terminal);
         assert_eq!(process.wait().unwrap(), Exit::Signal(libc::SIGHUP));
+
+        let mut process = spawn("trap '' HUP; echo on; while :; do sleep 0.01; done");
+        let mut terminal = File::from(process.terminal.take().unwrap());
+        terminal.read_exact(&mut [0; 4]).unwrap();
+        drop(terminal);
+        let error = process.wait().unwrap_err();
+        assert_eq!(chain(&error), "cannot write to standard output: broken pipe");
     });
 }
