@@ -12,6 +12,11 @@ case $preserve in
     [ -z "$(tar --xattrs -cf - -T /dev/null 2>&1 >/dev/null)" ] || exit 94
     set -- "$@" --xattrs '--xattrs-include=user.*' ;;
 esac
+if [ -n "$python" ]; then
+    [ $# = 0 ] || exit 94
+    tar -C "$dir" -cf - "./$name"
+    exit
+fi
 # Of GNU's formats this is the one with fractions of seconds; others have one format.
 case $(tar --version 2>/dev/null) in
 *GNU*) exec tar --format=posix "$@" -C "$dir" -cf - "./$name" ;;

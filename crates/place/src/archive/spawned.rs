@@ -9,9 +9,21 @@ use super::talk::{Silence, Talk, cannot_run};
 use super::{Archive, CannotPreserve, Kind, Preserve, named};
 use crate::{Command, Error, Place, Result, Stream};
 
+/// What stands in for `tar`, in quotes of the shell: the program has no backslash before a dollar, a backquote or a double quote.
+macro_rules! without_tar {
+    () => {
+        concat!(
+            "command -v tar >/dev/null 2>&1 || tar_code=$(cat <<'END_OF_PYTHON'\n",
+            include_str!("tar.py"),
+            "END_OF_PYTHON\n)\n",
+            include_str!("python.sh"),
+        )
+    };
+}
+
 /// The two scripts. They run under any POSIX shell, with GNU's tar, busybox's and others.
-const GET: &str = include_str!("get.sh");
-const PUT: &str = concat!(include_str!("name.sh"), include_str!("put.sh"));
+const GET: &str = concat!(without_tar!(), include_str!("get.sh"));
+const PUT: &str = concat!(without_tar!(), include_str!("name.sh"), include_str!("put.sh"));
 /// Functions of a POSIX shell for places that bring files by other means and only have to give them their names: `name FROM
 /// TO KIND MODE`, with the kind `d` for a directory and the mode in octal. It exits with 97, and why on standard error.
 pub const NAME_FUNCTIONS: &str = include_str!("name.sh");

@@ -298,7 +298,7 @@ impl<'a> Talk<'a> {
             Some(Exit::Code(NOT_ROOT)) => return Err(CannotPreserve::Owner.into()),
             Some(Exit::Code(NO_ATTRIBUTES)) => return Err(CannotPreserve::Attributes.into()),
             Some(Exit::Code(NO_TAR)) => {
-                let text = "there is no `tar` over there";
+                let text = "there is neither `tar` nor Python over there";
                 return Err(io::Error::new(io::ErrorKind::Unsupported, text));
             }
             exit => exit,

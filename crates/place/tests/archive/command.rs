@@ -55,8 +55,8 @@ fn without_tar() {
     let place = With::programs(&[]);
     check(
         &place,
-        "there is no `tar` over there",
-        "cannot copy to `F/d`: there is no `tar` over there",
+        "there is neither `tar` nor Python over there",
+        "cannot copy to `F/d`: there is neither `tar` nor Python over there",
     );
     let folder = made("touch a");
     let archive = Local.get(&folder.path().join("a")).unwrap();
@@ -127,4 +127,51 @@ fn a_path_through_a_link_is_not_sent() {
         said(&error)
     );
     assert_eq!(names(folder.path()), ["d/ 755", "e/ 755"]);
+}
+
+/// This machine as if it had Python and no `tar`.
+fn with_python() -> std::result::Result<With, String> {
+    let folder = TempDir::new().unwrap();
+    let needed = ["cat", "chmod", "id", "ls", "mkdir", "mv", "rm", "rmdir", "sh", "stat"];
+    for name in needed.into_iter().chain(["python3"]) {
+        // Not a version manager's.
+        let program = std::path::Path::new("/usr/bin").join(name);
+        if !program.exists() {
+            return Err(format!("there is no {}", program.display()));
+        }
+        std::os::unix::fs::symlink(program, folder.path().join(name)).unwrap();
+    }
+    Ok(With(folder))
+}
+
+#[test]
+fn by_python_where_there_is_no_tar() {
+    let place = match with_python() {
+        Ok(place) => place,
+        Err(reason) => testkit::skip!("{reason}"),
+    };
+    let folder = made(
+        "mkdir from to; cd from; echo text >a; chmod 640 a; ln -s a l; ln a h; mkdir -p d/e; chmod 2750 d; \
+         head -c 300000 /dev/zero >d/big; printf x >\"$(printf 'd/\\377 \\n')\"; touch -d @1000000000 a d/big; \
+         touch -d @1100000000 d/e d .",
+    );
+    let there = folder.path().join("to");
+    place.put(Local.get(&folder.path().join("from")).unwrap(), &there).unwrap();
+    let expected = names(&folder.path().join("from"));
+    assert!(expected.len() >= 7, "{expected:?}");
+    // Set-id bits do not travel.
+    let expected: Vec<String> = expected.iter().map(|line| line.replace("2750", "750")).collect();
+    assert_eq!(names(&there.join("from")), expected);
+    let modified = |path: &str| {
+        let metadata = std::fs::metadata(there.join("from").join(path)).unwrap();
+        std::os::unix::fs::MetadataExt::mtime(&metadata)
+    };
+    assert_eq!([modified("a"), modified("d/big"), modified("d/e"), modified("d")], [
+        1_000_000_000,
+        1_000_000_000,
+        1_100_000_000,
+        1_100_000_000
+    ]);
+    Local.put(place.get(&there.join("from")).unwrap(), &folder.path().join("back")).unwrap();
+    assert_eq!(names(&folder.path().join("back")), expected);
 }

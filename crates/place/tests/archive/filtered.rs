@@ -68,11 +68,15 @@ fn what_is_left_out_is_not_read() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_read_is_no_error_if_it_is_left_out() {
+fn a_folder_that_is_left_out_is_not_opened() {
     let folder = made("mkdir -p a/b; touch a/f");
-    // It becomes a file while it is listed as a folder: whoever opens it fails.
+    // It goes while it is looked at: whoever opened it would know.
     let archive = Local.get(&folder.path().join("a")).unwrap();
     let b = folder.path().join("a/b");
+    let archive = archive.watched(|event| match event {
+        Event::LeftOut { what, .. } => Err(io::Error::other(what)),
+        _ => Ok(()),
+    });
     let archive = archive.filtered(move |path, dir| {
         if path == Path::new("b") && dir {
             fs::remove_dir(&b).unwrap();

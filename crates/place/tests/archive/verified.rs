@@ -1,6 +1,7 @@
 //! What has arrived, compared with what was read.
 
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 
 use thither_place::archive::{Preserve, Sums, Verified, verify};
 use thither_place::{Command, Process, Result};
@@ -151,13 +152,31 @@ fn what_is_not_there() {
 
 #[test]
 fn what_was_there_before_is_not_read() {
-    let folder =
-        made("mkdir -p a new/deep; echo x > a/f; head -c 5000000 /dev/zero > new/deep/large");
+    /// This machine, which tells what is read of it.
+    struct Telling(Arc<Mutex<Vec<PathBuf>>>);
+    impl Place for Telling {
+        fn spawn(&self, command: &Command) -> Result<Process> {
+            Local.spawn(command)
+        }
+
+        fn get(&self, path: &Path) -> Result<Archive> {
+            let told = self.0.clone();
+            Ok(Local.get(path)?.watched(move |event| {
+                if let Event::Entry(entry) = event {
+                    told.lock().unwrap().push(entry.path.clone());
+                }
+                Ok(())
+            }))
+        }
+    }
+    let folder = made("mkdir -p a/s new/deep; echo x > a/s/f; echo y > new/deep/large");
     let sums = Sums::default();
     let path = |name: &str| folder.path().join(name);
     Local.put(sums.of(Local.get(&path("a/.")).unwrap()), &path("new")).unwrap();
-    let verified = verify(&Local, &path("new"), &sums, &mut || Ok(())).unwrap();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let verified = verify(&Telling(told.clone()), &path("new"), &sums, &mut || Ok(())).unwrap();
     assert_eq!(verified.files, 1);
+    assert_eq!(*told.lock().unwrap(), ["", "s", "s/f"].map(PathBuf::from));
 }
 
 #[test]
@@ -174,22 +193,26 @@ fn holes_count_as_zeros() {
     }
 }
 
+/// What is said of a copy to a place, which may go on for ever.
+fn said_by(program: &'static str, idle: fn() -> io::Result<()>) -> String {
+    testkit::within_deadline("sums", move || {
+        let folder = sample();
+        let sums = Sums::default();
+        let path = |name: &str| folder.path().join(name);
+        Local.put(sums.of(Local.get(&path("a")).unwrap()), &path("new")).unwrap();
+        let place = With::programs(&[("sha256sum", program)]);
+        said(&verify(&place, &path("new"), &sums, &mut || idle()).unwrap_err())
+    })
+}
+
 #[test]
 fn whoever_prints_too_much() {
-    let folder = sample();
-    let endless = With::programs(&[("sha256sum", "while :; do echo too much; done")]);
-    let error = copied(&endless, folder.path()).unwrap_err();
-    assert!(said(&error).ends_with("prints more than it should"), "{}", said(&error));
+    let said = said_by("while :; do echo too much; done", || Ok(()));
+    assert!(said.ends_with("prints more than it should"), "{said}");
 }
 
 #[test]
 fn whoever_waits_may_end_it() {
-    let folder = sample();
-    let sums = Sums::default();
-    let path = |name: &str| folder.path().join(name);
-    Local.put(sums.of(Local.get(&path("a")).unwrap()), &path("new")).unwrap();
-    let silent = With::programs(&[("sha256sum", "exec sleep 1000")]);
-    let mut enough = || Err(io::Error::other("enough"));
-    let error = verify(&silent, &path("new"), &sums, &mut enough).unwrap_err();
-    assert!(said(&error).ends_with(": enough"), "{}", said(&error));
+    let said = said_by("exec sleep 1000", || Err(io::Error::other("enough")));
+    assert!(said.ends_with(": enough"), "{said}");
 }
