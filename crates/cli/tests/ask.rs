@@ -1,0 +1,72 @@
+//! A password that is asked for at the terminal.
+
+mod common;
+
+use testkit::{PasswordUser, Session, Sshd};
+
+use common::Test;
+
+/// Types a password, and looks for what the command prints and what becomes of the terminal.
+#[track_caller]
+fn check(native: bool) {
+    let user = match PasswordUser::new() {
+        Ok(user) => user,
+        Err(reason) => testkit::skip!("{reason}"),
+    };
+    let sshd = match Sshd::options("PasswordAuthentication yes") {
+        Ok(sshd) => sshd,
+        Err(reason) => testkit::skip!("{reason}"),
+    };
+    let test = Test::new();
+    let config = test.file("config", "Host *\n UserKnownHostsFile /dev/null\n IdentityFile /dev/null\n IdentityAgent none\n");
+    let wrapper = test.dir().join("ssh");
+    testkit::write_program(&wrapper, &format!("#!/bin/sh\nexec ssh -F {} \"$@\"\n", config.display()));
+    let address = format!("ssh:{}@127.0.0.1:{}", user.name(), sshd.port());
+    let command = |question: &str, answer: &[u8], expected: &str, code: i32| {
+        let native = format!("--use-native={native}");
+        let mut thither = test.thither([
+            "run",
+            "--ask-password",
+            "--missing-host-key-policy=warning",
+            &native,
+            &address,
+            "--",
+            "sh",
+            "-c",
+            "echo I am $(id -un)",
+        ]);
+        // A home without keys.
+        thither.env("THITHER_SSH", &wrapper).env("HOME", test.dir()).env_remove("SSH_AUTH_SOCK");
+        let mut session = Session::spawn(thither, (120, 24));
+        session.expect(question);
+        let before = session.modes();
+        session.send(answer);
+        session.expect(expected);
+        let code_found = session.wait().code();
+        assert_eq!(code_found, Some(code), "{}", session.transcript());
+        let transcript = session.transcript();
+        assert!(!transcript.contains(user.password()), "{transcript}");
+        (before, session.modes())
+    };
+    let question = format!("Password of {address}: ");
+    let right = [user.password().as_bytes(), b"\n"].concat();
+    // First: a connection that is there is used, whatever the password.
+    command(&question, b"wrong\n", "ermission denied", 125);
+    let (_, after_abort) = command(&question, b"half\x03", "interrupted", 125);
+    let (silent, after) = command(&question, &right, &format!("I am {}", user.name()), 0);
+    assert_ne!(silent, after);
+    // What is taken back, and a line that is.
+    let corrected = [b"x\x7fwrong\x15", &right[..]].concat();
+    command(&question, &corrected, &format!("I am {}", user.name()), 0);
+    assert_eq!(after, after_abort);
+}
+
+#[test]
+fn for_the_one_that_is_built_in() {
+    check(false);
+}
+
+#[test]
+fn for_the_users_own() {
+    check(true);
+}
