@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
+use thither_place::archive::Preserve;
 use thither_place::{Archive, Local, Place};
 
 /// A folder in memory, if there is one: `outside` beside `into` must stay as it is.
@@ -20,6 +21,7 @@ static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
     folder
 });
 
+const MORE: Preserve = Preserve { owner: false, xattr: true, sparse: true };
 const PREFIX: &str = "thither-fuzz-archive-";
 
 /// Removes what former runs have left, which end without a word.
@@ -59,7 +61,19 @@ fuzz_target!(|bytes: &[u8]| {
     }
     // As it is sent to where others unpack it.
     let mut packed = Vec::new();
-    let _ = Archive::from_tar(Cursor::new(bytes), "new").into_tar().read_to_end(&mut packed);
+    let _ =
+        Archive::from_tar(Cursor::new(bytes.clone()), "new").into_tar().read_to_end(&mut packed);
+    // With what is kept on request: a file with holes is as long as it says and takes nothing.
+    let more = |bytes: Vec<u8>| Archive::from_tar(Cursor::new(bytes), "more").preserving(MORE);
+    packed.clear();
+    if more(bytes.clone()).into_tar().read_to_end(&mut packed).is_ok() {
+        let mut again = Vec::new();
+        let read = more(packed.clone()).into_tar().read_to_end(&mut again);
+        assert!(read.is_ok() && again == packed);
+    }
+    let kept = Local.put(more(bytes), &into.join("more")).is_ok();
+    assert_eq!(kept, into.join("more").exists());
+    assert_eq!(fs::read_dir(&*FOLDER).expect("a folder").count(), 2);
 });
 
 fn put(bytes: Vec<u8>, path: &Path) -> bool {

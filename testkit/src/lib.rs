@@ -16,6 +16,7 @@
 mod alone;
 mod engine;
 mod modes;
+mod network;
 mod proxy;
 mod records;
 mod registry;
@@ -30,6 +31,7 @@ mod watch;
 pub use alone::{rerun, within_deadline};
 pub use engine::{Answer, Certificates, Container, ENGINE, Engine, NewContainer, Setup, Tls};
 pub use modes::Modes;
+pub use network::Network;
 pub use proxy::Proxy;
 pub use records::{RecordsFolder, Who};
 pub use registry::Registry;

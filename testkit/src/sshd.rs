@@ -14,6 +14,7 @@ use tempfile::TempDir;
 
 pub use self::home::{SshHome, SudoRule};
 pub use self::users::{PasswordUser, ssh_user};
+use crate::network::Network;
 use crate::user::public_folder;
 use crate::watch::{all_processes, kill, pause};
 use crate::{DEADLINE, find_program, is_root, wait_until};
@@ -32,7 +33,6 @@ pub struct Sshd {
 
 /// What every server is told. An option of the test's own comes before and so wins (sshd_config(5): the first value).
 const CONFIG: &str = "
-ListenAddress 127.0.0.1
 PermitRootLogin prohibit-password
 PasswordAuthentication no
 KbdInteractiveAuthentication no
@@ -76,6 +76,21 @@ impl Sshd {
     /// # Panics
     /// As [`start`](Sshd::start).
     pub fn options(lines: &str) -> Result<Sshd, String> {
+        Sshd::launched(lines, &[])
+    }
+
+    /// Starts one in a network of its own, where it listens on all addresses.
+    ///
+    /// # Errors
+    /// As [`start`](Sshd::start).
+    ///
+    /// # Panics
+    /// As [`start`](Sshd::start).
+    pub fn within(network: &Network, lines: &str) -> Result<Sshd, String> {
+        Sshd::launched(&format!("ListenAddress 0.0.0.0\n{lines}"), &network.words())
+    }
+
+    fn launched(lines: &str, words: &[&str]) -> Result<Sshd, String> {
         let sshd = find_program("sshd")?;
         let keygen = find_program("ssh-keygen")?;
         if !is_root() {
@@ -93,7 +108,7 @@ impl Sshd {
         // It is read with the rights of who logs in.
         fs::set_permissions(&authorized, fs::Permissions::from_mode(0o644)).expect("a mode");
         for _ in 1..TRIES {
-            if let Some((port, keeper)) = launch(&sshd, folder.path(), lines) {
+            if let Some((port, keeper)) = launch(words, &sshd, folder.path(), lines) {
                 let server = Sshd { folder, port, keeper };
                 server.write_client_files();
                 return Ok(server);
@@ -240,13 +255,15 @@ impl Drop for Sshd {
 }
 
 /// Starts it on a port that is free; none if it was taken in between.
-fn launch(sshd: &Path, folder: &Path, lines: &str) -> Option<(u16, Child)> {
+fn launch(words: &[&str], sshd: &Path, folder: &Path, lines: &str) -> Option<(u16, Child)> {
     let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     let port = free.local_addr().expect("a bound socket").port();
     drop(free);
     let file = |name: &str| folder.join(name);
+    // One in a network of its own says where it listens.
+    let listen = if words.is_empty() { "ListenAddress 127.0.0.1\n" } else { "" };
     let own = format!(
-        "{lines}\nPort {port}\nHostKey {}\nHostKey {}\nPidFile {}\nAuthorizedKeysFile {}\n{CONFIG}",
+        "{lines}\n{listen}Port {port}\nHostKey {}\nHostKey {}\nPidFile {}\nAuthorizedKeysFile {}\n{CONFIG}",
         file("host").display(),
         file("host_ecdsa").display(),
         file("pid").display(),
@@ -257,6 +274,7 @@ fn launch(sshd: &Path, folder: &Path, lines: &str) -> Option<(u16, Child)> {
     let log = File::create(file("log")).expect("a log");
     let mut keeper = Command::new("sh")
         .args(["-c", KEEPER, "sh"])
+        .args(words)
         // It starts itself again for each connection, and wants to know where it is.
         .arg(sshd)
         .args(["-D", "-e", "-f"])

@@ -5,6 +5,7 @@ use std::ffi::{CString, OsString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::thread::{CapabilitySet, capabilities};
@@ -193,6 +194,12 @@ impl Place for Chroot {
 
     fn put(&self, archive: Archive, path: &Path) -> Result<()> {
         self.put_files(archive, path)
+    }
+
+    fn own_files(&self) -> Option<Arc<dyn Place>> {
+        // Of another user, or in an overlay, they are copied by commands.
+        let by_files = self.user.is_none() && self.overlay.is_none();
+        by_files.then(|| Arc::new(self.clone()) as Arc<dyn Place>)
     }
 }
 

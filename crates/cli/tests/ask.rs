@@ -18,9 +18,15 @@ fn check(native: bool) {
         Err(reason) => testkit::skip!("{reason}"),
     };
     let test = Test::new();
-    let config = test.file("config", "Host *\n UserKnownHostsFile /dev/null\n IdentityFile /dev/null\n IdentityAgent none\n");
+    let config = test.file(
+        "config",
+        "Host *\n UserKnownHostsFile /dev/null\n IdentityFile /dev/null\n IdentityAgent none\n",
+    );
     let wrapper = test.dir().join("ssh");
-    testkit::write_program(&wrapper, &format!("#!/bin/sh\nexec ssh -F {} \"$@\"\n", config.display()));
+    testkit::write_program(
+        &wrapper,
+        &format!("#!/bin/sh\nexec ssh -F {} \"$@\"\n", config.display()),
+    );
     let address = format!("ssh:{}@127.0.0.1:{}", user.name(), sshd.port());
     let command = |question: &str, answer: &[u8], expected: &str, code: i32| {
         let native = format!("--use-native={native}");

@@ -36,4 +36,8 @@ impl Place for Container {
     fn put(&self, archive: Archive, path: &Path) -> Result<()> {
         self.put_files(archive, path)
     }
+
+    fn own_files(&self) -> Option<Arc<dyn Place>> {
+        Some(Arc::new(self.clone()))
+    }
 }

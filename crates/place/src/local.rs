@@ -11,6 +11,7 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Signal, WaitIdOptions, pidfd_send_signal};
@@ -49,6 +50,10 @@ impl Place for Local {
 
     fn put(&self, archive: Archive, path: &Path) -> Result<()> {
         put_files(archive, path, &open_directory).map_err(|source| copy_failed("to", path, source))
+    }
+
+    fn own_files(&self) -> Option<Arc<dyn Place>> {
+        Some(Arc::new(Local))
     }
 }
 

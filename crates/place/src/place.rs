@@ -2,6 +2,7 @@
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::archive::{self, Archive};
 use crate::connect::{self, Endpoint};
@@ -71,6 +72,13 @@ pub trait Place: Send + Sync {
     /// [`Error::Copy`](crate::Error::Copy), or as [`spawn`](Place::spawn).
     fn put(&self, archive: Archive, path: &Path) -> Result<()> {
         archive::put_by_command(self, archive, path)
+    }
+
+    /// The same place once more, to outlive this one, if [`get`](Place::get) and [`put`](Place::put) are a way of its own to
+    /// the files that its commands see, faster than a command. Files go that way, too, that others copy there while a
+    /// command of theirs runs.
+    fn own_files(&self) -> Option<Arc<dyn Place>> {
+        None
     }
 }
 

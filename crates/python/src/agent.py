@@ -1833,6 +1833,15 @@ class Download:
         info = os.fstat(self.descriptor)
         return self, info.st_size, stat.S_IMODE(info.st_mode), info.st_mtime_ns
 
+    def real(self):
+        """Its path from the root on, without links, if it still has one."""
+        path = os.path.realpath(self.path)
+        try:
+            same = os.path.samestat(os.stat(path), os.fstat(self.descriptor))
+        except OSError:
+            same = False
+        return path if same else None
+
     def read(self, turn, count):
         """The next `count` bytes; fewer at the end. Calls that come in another order than they were made would do harm."""
         if turn != self.turn:
@@ -1858,6 +1867,7 @@ class Upload:
     def __init__(self, agent, path):
         self.path = path
         self.temporary = None
+        self.other = None
         self.pid = os.getpid()
         if not path:
             raise failure(errno.ENOENT, path)
@@ -1896,6 +1906,43 @@ class Upload:
             view = view[written:]
             offset += written
 
+    def beside(self):
+        """Its path without links, and a name in the same folder for another way to bring the content; None if it might stay."""
+        folder = os.path.realpath(self.folder)
+        info = os.stat(folder)
+        # There only its owner can remove what another user has put there.
+        if info.st_mode & stat.S_ISVTX and os.geteuid() not in (0, info.st_uid):
+            return None
+        self.other = os.path.join(folder, '.thither-' + os.urandom(8).hex())
+        return os.path.join(folder, os.path.basename(self.temporary)), self.other
+
+    def adopt(self, size):
+        """Whether the content has come to the other name as it would have been written here; then it is taken."""
+        try:
+            descriptor = os.open(self.other, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError:
+            self.discard()
+            return False
+        theirs, ours = os.fstat(descriptor), os.fstat(self.descriptor)
+        same = all(getattr(theirs, name) == getattr(ours, name) for name in ('st_dev', 'st_uid', 'st_gid', 'st_nlink'))
+        if not same or not stat.S_ISREG(theirs.st_mode) or theirs.st_size != size:
+            os.close(descriptor)
+            self.discard()
+            return False
+        os.close(self.descriptor)
+        self.descriptor = descriptor
+        naming(self.path, os.replace, self.other, self.temporary)
+        self.other = None
+        return True
+
+    def discard(self):
+        other, self.other = self.other, None
+        if other is not None:
+            try:
+                os.unlink(other)
+            except OSError:
+                pass  # as a rule it is not there
+
     def finish(self, size, mode, changed):
         """Gives it its name. Its content is on the disk before."""
         descriptor = self.descriptor
@@ -1925,6 +1972,7 @@ class Upload:
             try:
                 # In a forked child it is the parent's.
                 if os.getpid() == self.pid:
+                    self.discard()
                     os.unlink(temporary)
             except OSError:
                 pass

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::connection::Connection;
+use crate::files::Files;
 
 /// Who the interpreter is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub struct Info {
 pub(crate) struct Session {
     pub(crate) connection: Arc<Connection>,
     pub(crate) info: Info,
+    /// A way of the place's own for files.
+    pub(crate) files: Option<Arc<dyn Files>>,
 }
 
 impl Drop for Session {

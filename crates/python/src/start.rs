@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use crate::call_options::CallOptions;
 use crate::channel::{Bounds, Incoming, readable, wait};
 use crate::connection::{Connection, Parts};
+use crate::files::Files;
 use crate::frame::{HEADER, Header, VERSION, kind};
 use crate::host::{Host, Unknown};
 use crate::marshal::{Decoder, Limits};
@@ -59,6 +60,8 @@ pub struct Start {
     pub log: bool,
     /// What holds the process.
     pub host: Box<dyn Host>,
+    /// A way of the place's own for the files of [`getfile`](Python::getfile) and [`putfile`](Python::putfile).
+    pub files: Option<Arc<dyn Files>>,
 }
 
 impl Default for Start {
@@ -73,8 +76,19 @@ impl Default for Start {
             window: 1024,
             log: false,
             host: Box::new(Unknown),
+            files: None,
         }
     }
+}
+
+/// A start that failed, and its settings; of these the [`host`](Start::host) was put away.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Unanswered {
+    /// Why.
+    pub error: Error,
+    /// The settings. Those of a connection that could not be made are the default.
+    pub start: Start,
 }
 
 /// The arguments that make an interpreter ready for [`Start::over`]: `python3 -c ...`.
@@ -134,7 +148,23 @@ impl Start {
         sink: OwnedFd,
         errors: Option<OwnedFd>,
     ) -> Result<Python> {
-        let marker = marker()?;
+        self.try_over(source, sink, errors).map_err(|unanswered| unanswered.error)
+    }
+
+    /// The same; where nothing answers the settings come back, for another try with another program.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn try_over(
+        self,
+        source: OwnedFd,
+        sink: OwnedFd,
+        errors: Option<OwnedFd>,
+    ) -> Result<Python, Box<Unanswered>> {
+        let marker = match marker() {
+            Ok(marker) => marker,
+            Err(error) => return Err(Box::new(Unanswered { error, start: self })),
+        };
         let log = u8::from(self.log);
         let mut preamble = format!("{marker}{:016}{log}{:15}", AGENT.len(), "").into_bytes();
         preamble.extend_from_slice(AGENT.as_bytes());
@@ -177,7 +207,8 @@ impl Start {
         let token: String = token.iter().map(|byte| format!("{byte:02x}")).collect();
         let preamble = format!("{token} {marker}\n").into_bytes();
         let sink = socket.try_clone().map_err(|error| Error::io("copy a descriptor", error))?;
-        self.greeted(socket, sink, None, marker, preamble)
+        let greeted = self.greeted(socket, sink, None, marker, preamble);
+        greeted.map_err(|unanswered| unanswered.error)
     }
 
     fn greeted(
@@ -187,12 +218,11 @@ impl Start {
         errors: Option<OwnedFd>,
         marker: String,
         preamble: Vec<u8>,
-    ) -> Result<Python> {
+    ) -> Result<Python, Box<Unanswered>> {
         for fd in [Some(&source), Some(&sink), errors.as_ref()].into_iter().flatten() {
-            let flags = fcntl_getfl(fd).and_then(|flags| fcntl_setfl(fd, flags | OFlags::NONBLOCK));
-            flags.map_err(|error| Error::io("use a descriptor", error))?;
-            // A larger pipe is faster; not every user may have it, nor is everything a pipe.
-            let _ = rustix::pipe::fcntl_setpipe_size(fd, 1 << 20);
+            if let Err(error) = make_ready(fd) {
+                return Err(Box::new(Unanswered { error, start: self }));
+            }
         }
         let mut greeting = Greeting { marker, seen: Vec::new(), errors: Vec::new(), searched: 0 };
         let bounds = Bounds { frame: self.max_frame, values: self.limits };
@@ -204,11 +234,11 @@ impl Start {
                 // The end of its input ends it, or its host does: nothing is left behind.
                 drop((source, sink));
                 self.host.finish();
-                return Err(error);
+                return Err(Box::new(Unanswered { error, start: self }));
             }
         };
         tracing::debug!(version = ?info.version_info, pid = info.pid, "Python has answered");
-        let connection = Connection::new(Parts {
+        let made = Connection::new(Parts {
             source,
             sink,
             incoming,
@@ -217,10 +247,24 @@ impl Start {
             output: self.output,
             host: self.host,
             gc: self.gc.then_some(self.gc_interval),
-        })?;
-        let session = Arc::new(Session { connection, info });
+        });
+        let connection = match made {
+            Ok(connection) => connection,
+            // All that could be used again is gone with it.
+            Err(error) => return Err(Box::new(Unanswered { error, start: Start::default() })),
+        };
+        let session = Arc::new(Session { connection, info, files: self.files });
         Ok(Python { session, options: CallOptions::default() })
     }
+}
+
+/// The descriptor of one direction, for a loop with deadlines.
+fn make_ready(fd: &OwnedFd) -> Result<()> {
+    let flags = fcntl_getfl(fd).and_then(|flags| fcntl_setfl(fd, flags | OFlags::NONBLOCK));
+    flags.map_err(|error| Error::io("use a descriptor", error))?;
+    // A larger pipe is faster; not every user may have it, nor is everything a pipe.
+    let _ = rustix::pipe::fcntl_setpipe_size(fd, 1 << 20);
+    Ok(())
 }
 
 /// What an agent answers first: random, so that nothing else that is printed is taken for it.

@@ -150,6 +150,10 @@ impl Place for Same {
     fn put(&self, archive: Archive, path: &Path) -> Result<()> {
         self.0.put(archive, path)
     }
+
+    fn own_files(&self) -> Option<Arc<dyn Place>> {
+        self.0.own_files()
+    }
 }
 
 /// A host over ssh beyond another hop. `ssh` makes the stream there out of our sight, so if it fails the hop is asked why.

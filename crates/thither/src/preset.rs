@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use thither_place::archive::{self, Archive};
 use thither_place::{Command, Endpoint, Place, Process, Result, connect};
@@ -84,6 +85,14 @@ impl Place for With {
         match self.preset.user {
             Some(_) => archive::put_by_command(self, archive, path),
             None => self.place.put(archive, &self.preset.path(path)),
+        }
+    }
+
+    fn own_files(&self) -> Option<Arc<dyn Place>> {
+        match self.preset {
+            // Only commands are another user, and a relative path would be one of another directory.
+            Preset { user: None, dir: None, .. } => self.place.own_files(),
+            _ => None,
         }
     }
 }

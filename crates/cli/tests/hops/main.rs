@@ -5,4 +5,5 @@ mod common;
 mod way;
 mod chroot;
 mod docker;
+mod network;
 mod ssh;

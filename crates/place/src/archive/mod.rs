@@ -5,8 +5,11 @@
 //! as a tar stream ([`Archive::into_tar`]) or into the file system ([`put_files`]).
 //!
 //! A tar stream comes from over there and may be hostile. What an [`Entry`] says has been checked: its path has no `..`, is
-//! below the root, and is at most 4096 bytes; its mode has no set-id bits. The root's name is the one that was asked for,
+//! below the root, and is at most 4096 bytes; its mode has no set-id bits; its attributes are in `user.`. The root's name is the one that was asked for,
 //! whatever the stream says. That no path leads through a symbolic link is seen to by who writes the entries.
+//!
+//! More is kept on request: [`Archive::preserving`] owners, extended attributes and holes. Less is copied by [`Archive::filtered`]
+//! and [`Patterns`]; [`Sums`] and [`verify`] tell whether it has arrived.
 //!
 //! ```no_run
 //! use thither_place::{Local, Place};

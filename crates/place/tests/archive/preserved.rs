@@ -198,6 +198,33 @@ fn busyboxs_tar_keeps_neither() {
 }
 
 #[test]
+fn a_place_that_tells_no_owners() {
+    use thither_place::archive::{Entries, Entry, Extra, Found, Timestamp};
+
+    struct One(bool);
+    impl Entries for One {
+        fn next_entry(&mut self) -> io::Result<Option<Found>> {
+            let (path, kind) = (std::path::PathBuf::new(), Kind::File);
+            let (modified, extra) = (Timestamp::default(), Extra::default());
+            let entry = Entry { path, kind, mode: 0o644, modified, size: 0, extra };
+            Ok(std::mem::replace(&mut self.0, false).then_some(Found::Entry(entry)))
+        }
+
+        fn read_content(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Ok(0)
+        }
+    }
+    let folder = made("");
+    let archive = Archive::from_entries(One(true), "f");
+    Local.put(archive, &folder.path().join("plain")).unwrap();
+    let archive = Archive::from_entries(One(true), "f").preserving(OWNER);
+    let error = Local.put(archive, &folder.path().join("new")).unwrap_err();
+    let reason = if testkit::is_root() { CannotPreserve::Way } else { CannotPreserve::Owner };
+    assert_eq!(CannotPreserve::of(&error), Some(reason), "{}", said(&error));
+    assert_eq!(names(folder.path()), ["plain 644 \"\" x1"]);
+}
+
+#[test]
 fn a_file_system_without_attributes() {
     let Ok(folder) = attributed() else { testkit::skip!("no extended attributes here") };
     // As GNU's tar says of it, and goes on.
