@@ -54,6 +54,14 @@ const SSHD: Peer = peer(
     "tests and comparisons with ssh",
 );
 
+const SSH: Peer = peer(&["ssh", "-V"], "openssh-client", "tests with ssh");
+
+const ZSH: Peer = peer(&["zsh", "--version"], "zsh", "tests with zsh as the login shell");
+
+const FISH: Peer = peer(&["fish", "--version"], "fish", "tests with fish as the login shell");
+
+const SUDO: Peer = peer(&["sudo", "--version"], "sudo", "tests with another user over ssh");
+
 /// What the comparison with pychroot needs, which brings the loopback interface up with ip(8).
 pub(crate) const FOR_COMPLIANCE: &[Peer] = &[BUSYBOX, VENV, IPROUTE];
 
@@ -61,8 +69,10 @@ pub(crate) const FOR_COMPLIANCE: &[Peer] = &[BUSYBOX, VENV, IPROUTE];
 pub(crate) const FOR_DOCKER_COMPLIANCE: &[Peer] = &[BUSYBOX, VENV, DOCKER];
 
 /// What the tests need.
-pub(crate) const FOR_TESTS: &[Peer] =
-    &[BUSYBOX, TMUX, STRACE, VENV, IPROUTE, UIDMAP, DOCKER, REGISTRY, PODMAN, OPENSSL, SSHD];
+pub(crate) const FOR_TESTS: &[Peer] = &[
+    BUSYBOX, TMUX, STRACE, VENV, IPROUTE, UIDMAP, DOCKER, REGISTRY, PODMAN, OPENSSL, SSHD, SSH,
+    ZSH, FISH, SUDO,
+];
 
 /// What the fuzz targets need.
 pub(crate) const FOR_FUZZ: &[Peer] =

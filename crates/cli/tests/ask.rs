@@ -76,3 +76,38 @@ fn for_the_one_that_is_built_in() {
 fn for_the_users_own() {
     check(true);
 }
+
+#[test]
+fn a_passphrase_by_the_users_own() {
+    let sshd = match Sshd::start() {
+        Ok(sshd) => sshd,
+        Err(reason) => testkit::skip!("{reason}"),
+    };
+    let test = Test::new();
+    let key = test.dir().join("key");
+    std::fs::copy(sshd.identity(), &key).unwrap();
+    let locked = std::process::Command::new("ssh-keygen")
+        .args(["-q", "-p", "-P", "", "-N", "open sesame", "-f"])
+        .arg(&key)
+        .output()
+        .unwrap();
+    assert!(locked.status.success(), "{locked:?}");
+    let config = format!(
+        "Host there\n HostName 127.0.0.1\n Port {}\n User root\n IdentitiesOnly yes\n IdentityAgent none\n \
+         UserKnownHostsFile {}\n",
+        sshd.port(),
+        sshd.known_hosts().display()
+    );
+    let config = test.file("config", &config);
+    let wrapper = test.dir().join("ssh");
+    testkit::write_program(&wrapper, &format!("#!/bin/sh\nexec ssh -F {} \"$@\"\n", config.display()));
+    let mut thither = test.thither(["run", "--identity"]);
+    thither.arg(&key).args(["ssh:there", "--", "sh", "-c", "echo it is $((40 + 2))"]);
+    thither.env("THITHER_SSH", &wrapper);
+    let mut session = Session::spawn(thither, (120, 24));
+    session.expect("Enter passphrase for key");
+    session.line("open sesame");
+    session.expect("it is 42");
+    assert_eq!(session.wait().code(), Some(0));
+    assert!(!session.transcript().contains("sesame"));
+}

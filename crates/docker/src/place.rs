@@ -1,6 +1,7 @@
 //! A container as a place.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use thither_place::{Archive, Command, Place, Process, Result};
 

@@ -74,9 +74,8 @@ pub trait Place: Send + Sync {
         archive::put_by_command(self, archive, path)
     }
 
-    /// The same place once more, to outlive this one, if [`get`](Place::get) and [`put`](Place::put) are a way of its own to
-    /// the files that its commands see, faster than a command. Files go that way, too, that others copy there while a
-    /// command of theirs runs.
+    /// The same place once more, to outlive this one, if its [`get`](Place::get) and [`put`](Place::put) of absolute paths
+    /// are more than commands over there. Who runs there already, an interpreter say, then copies files by it.
     fn own_files(&self) -> Option<Arc<dyn Place>> {
         None
     }

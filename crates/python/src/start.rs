@@ -81,14 +81,14 @@ impl Default for Start {
     }
 }
 
-/// A start that failed, and its settings; of these the [`host`](Start::host) was put away.
+/// A start that failed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Unanswered {
     /// Why.
     pub error: Error,
-    /// The settings. Those of a connection that could not be made are the default.
-    pub start: Start,
+    /// The settings, of which the [`host`](Start::host) was put away; `None` where they are gone with the connection.
+    pub start: Option<Start>,
 }
 
 /// The arguments that make an interpreter ready for [`Start::over`]: `python3 -c ...`.
@@ -163,7 +163,7 @@ impl Start {
     ) -> Result<Python, Box<Unanswered>> {
         let marker = match marker() {
             Ok(marker) => marker,
-            Err(error) => return Err(Box::new(Unanswered { error, start: self })),
+            Err(error) => return Err(Box::new(Unanswered { error, start: Some(self) })),
         };
         let log = u8::from(self.log);
         let mut preamble = format!("{marker}{:016}{log}{:15}", AGENT.len(), "").into_bytes();
@@ -221,7 +221,7 @@ impl Start {
     ) -> Result<Python, Box<Unanswered>> {
         for fd in [Some(&source), Some(&sink), errors.as_ref()].into_iter().flatten() {
             if let Err(error) = make_ready(fd) {
-                return Err(Box::new(Unanswered { error, start: self }));
+                return Err(Box::new(Unanswered { error, start: Some(self) }));
             }
         }
         let mut greeting = Greeting { marker, seen: Vec::new(), errors: Vec::new(), searched: 0 };
@@ -234,7 +234,7 @@ impl Start {
                 // The end of its input ends it, or its host does: nothing is left behind.
                 drop((source, sink));
                 self.host.finish();
-                return Err(Box::new(Unanswered { error, start: self }));
+                return Err(Box::new(Unanswered { error, start: Some(self) }));
             }
         };
         tracing::debug!(version = ?info.version_info, pid = info.pid, "Python has answered");
@@ -250,8 +250,7 @@ impl Start {
         });
         let connection = match made {
             Ok(connection) => connection,
-            // All that could be used again is gone with it.
-            Err(error) => return Err(Box::new(Unanswered { error, start: Start::default() })),
+            Err(error) => return Err(Box::new(Unanswered { error, start: None })),
         };
         let session = Arc::new(Session { connection, info, files: self.files });
         Ok(Python { session, options: CallOptions::default() })

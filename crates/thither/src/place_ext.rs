@@ -1,14 +1,20 @@
 //! Python at a place.
 
+mod files;
+
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use thither_place::error::quoted;
 use thither_place::{Command, Error, Event, Exit, Place, Process, Stream};
-use thither_python::{Host, Python, Start};
+use thither_python::{Host, Python, Start, Unanswered};
+
+use crate::schemes::BoxError;
+use files::OwnFiles;
 
 /// The interpreters that are tried where none is named.
 pub const INTERPRETERS: [&str; 2] = ["python3", "python"];
@@ -22,8 +28,8 @@ pub enum PythonError {
     NotFound {
         /// What was tried.
         tried: Vec<OsString>,
-        /// What the place said last.
-        source: Error,
+        /// What was said of the last one.
+        source: BoxError,
     },
     /// The place did not start it.
     #[error(transparent)]
@@ -70,7 +76,8 @@ pub trait PlaceExt: Place {
     }
 
     /// The same, with the first of these interpreters that is there, run by a command as `of` makes it of their names
-    /// (with a user, a directory, an environment), and with settings.
+    /// (with a user, a directory, an environment), and with settings. Its files are copied by the place's own way if it
+    /// [has one](Place::own_files), no user is named, and the settings name no other.
     ///
     /// # Errors
     /// As [`python`](PlaceExt::python).
@@ -78,7 +85,7 @@ pub trait PlaceExt: Place {
         &self,
         of: impl Fn(OsString) -> Command,
         interpreters: &[N],
-        start: Start,
+        mut start: Start,
     ) -> Result<Python, PythonError> {
         let mut missing = None;
         for name in interpreters {
@@ -87,43 +94,64 @@ pub trait PlaceExt: Place {
                 .stdin(Stream::Piped)
                 .stdout(Stream::Piped)
                 .stderr(Stream::Piped);
+            // What a user may do is not what the place may.
+            let own = if command.user.is_none() { self.own_files() } else { None };
+            let given = start.files.clone();
+            start.files = given.clone().or_else(|| Some(Arc::new(OwnFiles(own?)) as _));
             match self.spawn(&command) {
-                Ok(process) => return over(process, start).map_err(PythonError::Python),
+                Ok(process) => match over(process, start) {
+                    Ok(python) => return Ok(python),
+                    Err(Unfound::Missing(why, settings)) => {
+                        (missing, start) = (Some(why), settings)
+                    }
+                    Err(Unfound::Other(error)) => return Err(PythonError::Python(error)),
+                },
                 Err(error @ Error::Spawn { .. }) if error.shell_code() == 127 => {
-                    missing = Some(error)
+                    missing = Some(error.into());
                 }
                 Err(error) => return Err(PythonError::Place(error)),
             }
+            start.files = given;
         }
         let tried = interpreters.iter().map(|name| name.as_ref().to_owned()).collect();
-        let source = missing.unwrap_or_else(|| Error::Spawn {
-            program: String::new(),
-            place: String::new(),
-            source: io::ErrorKind::NotFound.into(),
-            hint: None,
-        });
+        let source = missing.unwrap_or_else(|| "no interpreter was named".into());
         Err(PythonError::NotFound { tried, source })
     }
 }
 
 impl<P: Place + ?Sized> PlaceExt for P {}
 
+/// Why a process is no interpreter.
+enum Unfound {
+    /// The program is not there: a place that starts it by a shell over there cannot tell before.
+    Missing(BoxError, Start),
+    Other(thither_python::Error),
+}
+
 /// The agent over a process's pipes.
-fn over(mut process: Process, mut start: Start) -> thither_python::Result<Python> {
+fn over(mut process: Process, mut start: Start) -> Result<Python, Unfound> {
     let streams = (process.stdout.take(), process.stdin.take(), process.stderr.take());
-    start.host = Box::new(Running { process: Some(process) });
-    match streams {
-        (Some(source), Some(sink), errors) => start.over_with_errors(source, sink, errors),
+    let (Some(source), Some(sink), errors) = streams else {
         // What was asked for is piped.
-        _ => {
-            Err(thither_python::Error::Start { why: "the place gave no pipes".into(), hint: None })
+        let why = "the place gave no pipes".into();
+        return Err(Unfound::Other(thither_python::Error::Start { why, hint: None }));
+    };
+    let is_missing = Arc::new(AtomicBool::new(false));
+    start.host = Box::new(Running { process: Some(process), is_missing: is_missing.clone() });
+    start.try_over(source, sink, errors).map_err(|unanswered| {
+        let Unanswered { error, start, .. } = *unanswered;
+        match start.filter(|_| is_missing.load(Ordering::SeqCst)) {
+            Some(start) => Unfound::Missing(error.into(), start),
+            None => Unfound::Other(error),
         }
-    }
+    })
 }
 
 /// The interpreter's process at a place.
 struct Running {
     process: Option<Process>,
+    /// Whether it has ended as a shell does that finds no program of a name (POSIX, XCU 2.8.2).
+    is_missing: Arc<AtomicBool>,
 }
 
 impl fmt::Debug for Running {
@@ -160,7 +188,13 @@ impl Running {
 
 impl Host for Running {
     fn ended(&mut self, limit: Duration) -> Option<String> {
-        Some(match self.exit(limit)? {
+        let exit = self.exit(limit)?;
+        let is_missing = match &exit {
+            Ok(exit) => *exit == Exit::Code(127),
+            Err(error) => error.shell_code() == 127,
+        };
+        self.is_missing.store(is_missing, Ordering::SeqCst);
+        Some(match exit {
             Ok(Exit::Code(code)) => format!("it ended with exit code {code}"),
             Ok(Exit::Signal(signal)) => format!("it was killed by signal {signal}"),
             Err(error) => error.to_string(),

@@ -89,10 +89,11 @@ impl Place for With {
     }
 
     fn own_files(&self) -> Option<Arc<dyn Place>> {
-        match self.preset {
-            // Only commands are another user, and a relative path would be one of another directory.
-            Preset { user: None, dir: None, .. } => self.place.own_files(),
-            _ => None,
+        match self.preset.user {
+            // Only a command is another user.
+            Some(_) => None,
+            // An absolute path needs no directory.
+            None => self.place.own_files(),
         }
     }
 }

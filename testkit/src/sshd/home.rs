@@ -45,7 +45,8 @@ impl SshHome {
     #[must_use]
     pub fn cannot_be() -> Option<String> {
         let missing = ["unshare", "ssh"].into_iter().find_map(|name| find_program(name).err());
-        let ordinary = || (!is_root()).then(|| "only root can start an sshd that logs users in".into());
+        let ordinary =
+            || (!is_root()).then(|| "only root can start an sshd that logs users in".into());
         missing.or_else(ordinary)
     }
 
@@ -77,7 +78,9 @@ impl SshHome {
         let mut command = self.records.command(program, Who::Same);
         self.marker.mark(&mut command);
         command.env("THITHER_SSH", folder.join("ssh")).env(FOLDER, folder).env("HOME", folder);
-        for name in ["PUSHY_NATIVE_SSH", "SSH_AUTH_SOCK", "SSH_ASKPASS", "DISPLAY", "LANG", "LC_ALL"] {
+        for name in
+            ["PUSHY_NATIVE_SSH", "SSH_AUTH_SOCK", "SSH_ASKPASS", "DISPLAY", "LANG", "LC_ALL"]
+        {
             command.env_remove(name);
         }
         command

@@ -55,5 +55,6 @@ fn the_hop_that_failed_is_named() {
 fn this_place_again() {
     let way = way!();
     way.check(&["run", "ssh:a|local:?dir=/usr", "--", "pwd"], "/usr\n", 0);
-    way.check(&["run", "local:|ssh:a|local:", "--", "sh", "-c", "exit 3"], "", 3);
+    let line = "test -n \"$SSH_CONNECTION\" && exit 3";
+    way.check(&["run", "local:|ssh:a|local:", "--", "sh", "-c", line], "", 3);
 }

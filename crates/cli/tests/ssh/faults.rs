@@ -18,21 +18,38 @@ fn fails(host: &Host, place: &str, expected: &Expect) {
 #[test]
 fn exact_words() {
     let host = host!("sh");
-    fails(&host, "ssh:nosuchhost.invalid", &expect![""]);
-    fails(&host, "ssh:thither-test?identity=/no/such/file", &expect![""]);
+    fails(
+        &host,
+        "ssh:nosuchhost.invalid",
+        &expect![[r#"
+        error: cannot enter `ssh:nosuchhost.invalid`: Could not resolve hostname nosuchhost.invalid: Name or service not known
+        hint: check the name
+    "#]],
+    );
     std::fs::write(host.sshd.known_hosts(), "").unwrap();
-    fails(&host, &host.place(), &expect![""]);
+    fails(
+        &host,
+        &host.place(),
+        &expect![[r#"
+        error: cannot enter `ssh:thither-test-sh@thither-test`: No ED25519 host key is known for [127.0.0.1]:[PORT] and you have requested strict checking.
+        hint: compare its key with what its owner says, then connect once with the option missing-host-key-policy=autoadd
+    "#]],
+    );
     let place = format!("{}?missing-host-key-policy=autoadd", host.place());
     assert_eq!(says(&mut host.thither(["run", &place, "true"])).2, 0);
-    fails(&host, &format!("{}?timeout=x", host.place()), &expect![""]);
+    let (_, err, code) =
+        says(&mut host.thither(["run", &format!("{}?timeout=x", host.place()), "true"]));
+    assert!(code == 125 && err.contains("it is no number of seconds"), "{err}");
 }
 
 #[test]
 fn no_ssh_program() {
     let host = host!("sh");
-    let mut command = host.run(&["true"]);
-    let said = failure(says(command.env("THITHER_SSH", "/nonexistent")));
-    expect![""].assert_eq(&said);
+    let place = format!("{}?use-native=true", host.place());
+    let said =
+        failure(says(host.thither(["run", &place, "true"]).env("THITHER_SSH", "/nonexistent")));
+    let expected = format!("error: cannot enter `{}`: cannot run `/nonexistent`: ", host.place());
+    assert!(said.to_lowercase().starts_with(&expected) && said.contains("THITHER_SSH"), "{said}");
     // pushy's name for it counts as well.
     let mut command = host.run(&["true"]);
     let ssh = std::env::var_os("THITHER_SSH").unwrap();
@@ -47,7 +64,10 @@ fn a_server_that_does_not_answer() {
     let port = listener.local_addr().unwrap().port();
     let place = format!("{}:{port}?timeout=1", host.place());
     let said = failure(says(&mut host.thither(["run", &place, "true"])));
-    expect![""].assert_eq(&said.replace(&port.to_string(), "[PORT]"));
+    expect![[r#"
+        error: cannot enter `ssh:thither-test-sh@thither-test:[PORT]`: Connection to 127.0.0.1 port [PORT] timed out
+        hint: check that the host is up and reachable
+    "#]].assert_eq(&said.replace(&port.to_string(), "[PORT]"));
 }
 
 #[test]
@@ -58,7 +78,9 @@ fn passwords() {
     };
     let host = host!("sh", "PasswordAuthentication yes");
     host.configure("PubkeyAuthentication no");
-    let place = |file: &str| format!("ssh:{}@thither-test?use-native=true&password-file={file}", user.name());
+    let place = |file: &str| {
+        format!("ssh:{}@thither-test?use-native=true&password-file={file}", user.name())
+    };
     let file = |name: &str, text: &str| {
         let path = host.folder().join(name);
         std::fs::write(&path, text).unwrap();
@@ -66,7 +88,10 @@ fn passwords() {
     };
     let wrong = file("wrong", "nonsense\n");
     let said = failure(says(&mut host.thither(["run", &place(&wrong), "true"])));
-    expect![""].assert_eq(&said.replace(user.name(), "[USER]"));
+    expect![[r#"
+        error: cannot enter `ssh:[USER]@thither-test`: [USER]@127.0.0.1: Permission denied (publickey,password).
+        hint: see which keys and passwords it takes with `ssh -v HOST`; `ssh-add -l` lists the agent's
+    "#]].assert_eq(&said.replace(user.name(), "[USER]"));
     let right = file("right", &format!("{}\n", user.password()));
     let mut child = host.thither(["run", &place(&right), "sh", "-c", "id -un; cat"]);
     let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -77,7 +102,11 @@ fn passwords() {
         for name in ["cmdline", "environ"] {
             let text = std::fs::read(folder.join(name)).unwrap_or_default();
             let needle = user.password().as_bytes();
-            assert!(!text.windows(needle.len()).any(|window| window == needle), "{folder:?} {}", text.escape_ascii());
+            assert!(
+                !text.windows(needle.len()).any(|window| window == needle),
+                "{folder:?} {}",
+                text.escape_ascii()
+            );
         }
     }
     drop(child.stdin.take());
@@ -111,8 +140,13 @@ fn a_lost_connection() {
             _ => host.sshd.kill_sessions(),
         }
         let output = crate::common::finish(child, std::process::Child::wait_with_output);
-        let said = (String::new(), String::from_utf8(output.stderr).unwrap(), output.status.code().unwrap());
-        let expected = format!("error: connection to `{}` lost\n", place.split('?').next().unwrap());
+        let said = (
+            String::new(),
+            String::from_utf8(output.stderr).unwrap(),
+            output.status.code().unwrap(),
+        );
+        let expected =
+            format!("error: connection to `{}` lost\n", place.split('?').next().unwrap());
         assert_eq!(failure(said), expected, "{how}");
     }
 }
@@ -124,7 +158,9 @@ fn a_lost_connection_restores_the_terminal() {
     let mut user = User::of(&host);
     for terminal in [true, false] {
         let flag = if terminal { "-t" } else { "" };
-        user.shell.line(&format!("$T run {flag} '{place}' sh -c 'printf \"\\033[?1049h\"; echo g\"\"o; exec sleep 1000'"));
+        user.shell.line(&format!(
+            "$T run {flag} '{place}' sh -c 'printf \"\\033[?1049h\"; echo g\"\"o; exec sleep 1000'"
+        ));
         user.shell.expect("go");
         proxy.cut();
         user.shell.expect("connection to");

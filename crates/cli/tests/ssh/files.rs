@@ -19,7 +19,12 @@ fn tree(at: &Path) {
 
 #[track_caller]
 fn same(one: &Path, other: &Path) {
-    let diff = std::process::Command::new("diff").arg("-r").arg("--no-dereference").args([one, other]).output().unwrap();
+    let diff = std::process::Command::new("diff")
+        .arg("-r")
+        .arg("--no-dereference")
+        .args([one, other])
+        .output()
+        .unwrap();
     assert!(diff.status.success(), "{}", String::from_utf8_lossy(&diff.stdout));
 }
 
@@ -31,7 +36,8 @@ fn there_and_back(host: &Host, place: &str) {
     tree(&source);
     let remote = |path: &str| -> OsString { format!("{place}::{path}").into() };
     let cp = |args: &[OsString]| {
-        let (out, err, code) = says(&mut host.thither([&["cp".into(), "-r".into()], args].concat()));
+        let (out, err, code) =
+            says(&mut host.thither([&["cp".into(), "-r".into()], args].concat()));
         assert_eq!((out.as_str(), err.as_str(), code), ("", "", 0));
     };
     // Its home: a relative path is one there.
@@ -65,7 +71,13 @@ fn what_is_not_there() {
     let host = host!("bash");
     let missing = format!("{}::/no/such/file", host.place());
     let (out, err, code) = says(&mut host.thither(["cp", &missing, "here"]));
-    assert!(out.is_empty() && code == 125 && err.starts_with("error: ") && err.contains("/no/such/file"), "{err} {code}");
+    assert!(
+        out.is_empty()
+            && code == 125
+            && err.starts_with("error: ")
+            && err.contains("/no/such/file"),
+        "{err} {code}"
+    );
     let denied = format!("{}::/root/x", host.place());
     let (_, err, code) = says(&mut host.thither(["cp", "/etc/passwd", &denied]));
     assert!(code == 125 && err.to_lowercase().contains("denied"), "{err} {code}");

@@ -13,7 +13,8 @@ const SIGNALS: [(&str, i32); 4] = [("TERM", 15), ("HUP", 1), ("INT", 2), ("QUIT"
 fn start(host: &Host, options: &[&str], script: &str) -> (Child, u32) {
     let place = host.place();
     let words = [&["run"], options, &[&place, "sh", "-c", script]].concat();
-    let mut child = host.thither(words).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut child =
+        host.thither(words).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let pid = line(&mut child).parse().unwrap();
     (child, pid)
 }
@@ -48,7 +49,9 @@ fn another_users_command_gets_them() {
         assert_eq!(code(child), Some(128 + number), "{signal}");
         ends(pid, signal);
     }
+    testkit::wait_until(testkit::DEADLINE, "the end of the guards", || guards() == 0);
     let (child, pid) = start(&host, &["--user", "daemon"], SLEEP);
+    guarded();
     kill(child.id(), "KILL");
     assert_eq!(code(child), None);
     ends(pid, "another user's after a KILL");
@@ -60,12 +63,18 @@ fn it_ends_when_we_are_killed() {
     let stubborn = "trap '' HUP TERM INT; echo $$; while :; do sleep 0.05; done";
     for script in [SLEEP, stubborn, "sleep 1000 & echo $!; wait"] {
         let (child, pid) = start(&host, &[], script);
-        // The guard is there from 20 ms on.
-        testkit::wait_until(testkit::DEADLINE, "a guard", || host.sshd.log().matches("session opened").count() < 1000 && guards() > 0);
+        guarded();
         kill(child.id(), "KILL");
         assert_eq!(code(child), None);
         ends(pid, script);
+        testkit::wait_until(testkit::DEADLINE, "the end of the guard", || guards() == 0);
     }
+}
+
+/// Waits for the guard, which comes when a command lasts for 20 ms: one that is killed before is not ended.
+#[track_caller]
+fn guarded() {
+    testkit::wait_until(testkit::DEADLINE, "a guard", || guards() > 0);
 }
 
 /// How many guards run: their script is in their command lines.
@@ -92,6 +101,7 @@ fn one_that_ignores_them_is_killed() {
 fn a_stopped_one() {
     let host = host!("bash");
     let (child, pid) = start(&host, &[], SLEEP);
+    guarded();
     kill(pid, "STOP");
     kill(child.id(), "KILL");
     ends(pid, "a stopped one");
@@ -108,7 +118,8 @@ fn interrupted_at_the_terminal() {
     user.shell.send("\x03");
     user.shell.expect_prompt();
     user.back_with(130);
-    user.shell.line("$T run $P sh -c 'trap \"exit 9\" INT; echo g\"\"o; while :; do sleep 0.05; done'");
+    user.shell
+        .line("$T run $P sh -c 'trap \"exit 9\" INT; echo g\"\"o; while :; do sleep 0.05; done'");
     user.shell.expect("go");
     user.shell.send("\x03");
     user.shell.expect_prompt();

@@ -57,7 +57,11 @@ impl Host {
     /// The tool, with no input.
     pub(crate) fn thither<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Command {
         let mut command = Command::new(THITHER);
-        command.args(args).current_dir(self.folder()).stdin(Stdio::null()).env("PATH", "/usr/bin:/bin");
+        command
+            .args(args)
+            .current_dir(self.folder())
+            .stdin(Stdio::null())
+            .env("PATH", "/usr/bin:/bin");
         command
     }
 

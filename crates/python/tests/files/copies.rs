@@ -8,11 +8,13 @@ use std::time::{Duration, SystemTime};
 
 use testkit::within_deadline;
 
-use crate::{content, names, python, silent};
+use thither_python::Python;
+
+use crate::{WAYS, content, names, python, silent};
 
 /// There and here, with mode and time.
 #[track_caller]
-fn check(length: usize, mode: u32) {
+fn check(python: fn() -> Python, length: usize, mode: u32) {
     within_deadline("a copy each way", move || {
         let folder = tempfile::tempdir().unwrap();
         let [first, second, third] = ["a", "b", "c"].map(|name| folder.path().join(name));
@@ -43,14 +45,18 @@ fn check(length: usize, mode: u32) {
 #[test]
 fn of_every_length() {
     for length in [0, 1, 65535, 65536, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, (9 << 20) + 5] {
-        check(length, 0o640);
+        for python in WAYS {
+            check(python, length, 0o640);
+        }
     }
 }
 
 #[test]
 fn modes_are_kept_without_set_id_bits() {
     for mode in [0o4755, 0o2777, 0o1400, 0o600] {
-        check(3, mode);
+        for python in WAYS {
+            check(python, 3 << 20, mode);
+        }
     }
 }
 
@@ -59,17 +65,19 @@ fn names_that_are_not_utf8() {
     within_deadline("a name of any bytes", || {
         let folder = tempfile::tempdir().unwrap();
         let here = folder.path().join("here");
-        fs::write(&here, "x").unwrap();
+        fs::write(&here, content(2 << 20)).unwrap();
         let mut long = vec![0xff; 255];
         long[0] = b'a';
         for name in [&b"caf\xe9 \x80"[..], "é".as_bytes(), &long] {
             let there = folder.path().join(OsStr::from_bytes(name));
             let back = folder.path().join(OsStr::from_bytes(&[&name[1..], b"z"].concat()));
-            let py = python();
-            py.putfile(&here, &there, &mut silent).unwrap();
-            assert_eq!(fs::read(&there).unwrap(), b"x");
-            py.getfile(&there, &back, &mut silent).unwrap();
-            assert_eq!(fs::read(&back).unwrap(), b"x");
+            for python in WAYS {
+                let py = python();
+                py.putfile(&here, &there, &mut silent).unwrap();
+                assert!(fs::read(&there).unwrap() == content(2 << 20));
+                py.getfile(&there, &back, &mut silent).unwrap();
+                assert!(fs::read(&back).unwrap() == content(2 << 20));
+            }
         }
     });
 }
@@ -96,9 +104,9 @@ fn a_file_and_a_link_are_replaced() {
     within_deadline("both ways", || {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
-        fs::write(at("new"), "new").unwrap();
-        let py = python();
-        for put in [true, false] {
+        fs::write(at("new"), content(2 << 20)).unwrap();
+        for (put, python) in WAYS.into_iter().flat_map(|way| [(true, way), (false, way)]) {
+            let py = python();
             fs::write(at("old"), "old").unwrap();
             for (text, name) in [("old", "link"), ("nowhere", "dangling")] {
                 let _ = fs::remove_file(at(name));
@@ -109,7 +117,7 @@ fn a_file_and_a_link_are_replaced() {
                 }
                 .unwrap();
                 assert!(fs::symlink_metadata(at(name)).unwrap().is_file(), "{name}");
-                assert_eq!(fs::read(at(name)).unwrap(), b"new");
+                assert!(fs::read(at(name)).unwrap() == content(2 << 20));
             }
             assert_eq!(fs::read(at("old")).unwrap(), b"old");
         }
@@ -119,7 +127,7 @@ fn a_file_and_a_link_are_replaced() {
 
 /// What the copy has when the file is changed in the midst of it: the whole of its beginning, and no error.
 #[track_caller]
-fn check_changed(put: bool, change: fn(&File)) {
+fn check_changed(python: fn() -> Python, put: bool, change: fn(&File)) {
     within_deadline("a file that changes", move || {
         let folder = tempfile::tempdir().unwrap();
         let [from, to] = ["from", "to"].map(|name| folder.path().join(name));
@@ -149,8 +157,10 @@ fn check_changed(put: bool, change: fn(&File)) {
 #[test]
 fn a_file_that_grows_or_shrinks_meanwhile() {
     for put in [true, false] {
-        check_changed(put, |file| file.set_len(25 << 20).unwrap());
-        check_changed(put, |file| file.set_len(10 << 20).unwrap());
+        for python in WAYS {
+            check_changed(python, put, |file| file.set_len(25 << 20).unwrap());
+            check_changed(python, put, |file| file.set_len(10 << 20).unwrap());
+        }
     }
 }
 
@@ -159,10 +169,16 @@ fn a_relative_name_is_one_of_the_working_folder_over_there() {
     within_deadline("a relative name", || {
         let folder = tempfile::tempdir().unwrap();
         let here = folder.path().join("here");
-        fs::write(&here, "x").unwrap();
-        let py = python();
-        py.get("os.chdir").unwrap().call1::<()>((folder.path(),)).unwrap();
-        py.putfile(&here, "there", &mut silent).unwrap();
-        assert_eq!(names(folder.path()), ["here", "there"]);
+        fs::write(&here, content(2 << 20)).unwrap();
+        for python in WAYS {
+            let py = python();
+            py.get("os.chdir").unwrap().call1::<()>((folder.path(),)).unwrap();
+            py.putfile(&here, "there", &mut silent).unwrap();
+            assert_eq!(names(folder.path()), ["here", "there"]);
+            py.getfile("there", folder.path().join("back"), &mut silent).unwrap();
+            assert!(fs::read(folder.path().join("back")).unwrap() == content(2 << 20));
+            fs::remove_file(folder.path().join("there")).unwrap();
+            fs::remove_file(folder.path().join("back")).unwrap();
+        }
     });
 }

@@ -3,6 +3,7 @@
 mod copies;
 mod failures;
 mod modules;
+mod own;
 
 use std::fs;
 use std::path::Path;
@@ -16,6 +17,9 @@ fn python() -> Python {
     start.output = Output::Null;
     start.local(&program).expect("an interpreter")
 }
+
+/// Through the interpreter alone, and by another way where there is one.
+const WAYS: [fn() -> Python; 2] = [python, own::python];
 
 /// What is in a folder, by name.
 fn names(folder: &Path) -> Vec<String> {

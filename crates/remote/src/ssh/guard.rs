@@ -70,7 +70,12 @@ struct Elsewhere {
 
 impl Guard {
     /// Starts it, without waiting for it.
-    pub(super) fn start(mut mux: Mux, shell: Shell, token: &str, user: Option<&str>) -> io::Result<Guard> {
+    pub(super) fn start(
+        mut mux: Mux,
+        shell: Shell,
+        token: &str,
+        user: Option<&str>,
+    ) -> io::Result<Guard> {
         let line = line(shell, token, user);
         let (read, write) = io::pipe()?;
         open(&mut mux, &line, read.as_fd())?;
@@ -86,7 +91,12 @@ impl Guard {
 
     /// Waits until it is known that it is there. A host that has no room for it has some on another connection, which a thread
     /// makes: what is written meanwhile waits in the pipe.
-    pub(super) fn opened(&mut self, master: &Master, place: &str, limit: Duration) -> io::Result<()> {
+    pub(super) fn opened(
+        &mut self,
+        master: &Master,
+        place: &str,
+        limit: Duration,
+    ) -> io::Result<()> {
         let Some(read) = self.unopened.take() else { return Ok(()) };
         match self.mux.wait(Some(limit))? {
             News::Refused(why) => {
@@ -119,7 +129,13 @@ impl Guard {
 }
 
 impl Elsewhere {
-    fn open(&self, line: &[u8], read: &OwnedFd, mut master: Master, place: &str) -> Result<(), Error> {
+    fn open(
+        &self,
+        line: &[u8],
+        read: &OwnedFd,
+        mut master: Master,
+        place: &str,
+    ) -> Result<(), Error> {
         let here = |source| here(place, source);
         while let Some(next) = master.next().map_err(here)? {
             if self.done.load(Ordering::Acquire) {

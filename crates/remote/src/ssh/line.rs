@@ -39,8 +39,7 @@ const HELD_AT_TERMINAL: &str = "trap : INT QUIT PIPE ALRM TERM USR1 USR2;";
 const VARIABLES: &str = "IFS= read -r thither_env;eval \"unset thither_env;$thither_env\";";
 /// The same on a terminal, which is neither canonical nor echoes until then. The `read` of bash would take there what follows as
 /// well: it is read by its length, before this.
-const VARIABLES_OF_TERMINAL: &str =
-    ";stty icanon echo;eval \"unset thither_env;$thither_env\";";
+const VARIABLES_OF_TERMINAL: &str = ";stty icanon echo;eval \"unset thither_env;$thither_env\";";
 /// The longest line, in bytes: Linux takes no longer word (`MAX_ARG_STRLEN`, execve(2)), and sshd hands it over as one.
 const LONGEST_LINE: usize = 100 * 1024;
 
@@ -243,7 +242,9 @@ fn preface(command: &Command, words: &[&OsStr]) -> Vec<u8> {
     for byte in &controls {
         // A substitution loses newlines at its end.
         let name = format!("thither_c{byte}");
-        line.extend_from_slice(format!("{name}=$(printf '\\{byte:03o}.');{name}=${{{name}%.}};").as_bytes());
+        line.extend_from_slice(
+            format!("{name}=$(printf '\\{byte:03o}.');{name}=${{{name}%.}};").as_bytes(),
+        );
     }
     if !words.is_empty() {
         line.extend_from_slice(b"set --");
@@ -277,7 +278,9 @@ fn push_controlled(line: &mut Vec<u8>, text: &OsStr) {
     }
     for part in bytes.chunk_by(|one, other| !one.is_ascii_control() && !other.is_ascii_control()) {
         match part {
-            [byte] if byte.is_ascii_control() => line.extend_from_slice(format!("\"$thither_c{byte}\"").as_bytes()),
+            [byte] if byte.is_ascii_control() => {
+                line.extend_from_slice(format!("\"$thither_c{byte}\"").as_bytes())
+            }
             part => push_word(line, OsStr::from_bytes(part)),
         }
     }

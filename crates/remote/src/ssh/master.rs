@@ -284,7 +284,12 @@ fn end_of(
             askpass.answer()?;
         }
         if ended {
-            return Ok(Some((child.wait()?.success(), said)));
+            let success = child.wait()?.success();
+            // A ^C at the terminal ends `ssh` as well, perhaps before we look.
+            if !success && wait(&[], cancel, Some(Duration::ZERO))?.is_none() {
+                return Ok(None);
+            }
+            return Ok(Some((success, said)));
         }
     }
 }

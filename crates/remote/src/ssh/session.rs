@@ -167,8 +167,8 @@ struct Held {
     due: OwnedFd,
     code: Option<u32>,
     ended: bool,
-    /// A HUP was sent to a terminal, and the shell that leads its session has no trap for it.
-    hung_up: bool,
+    /// The code that a signal of ours means which ends the shell around the command as well: a KILL, or a HUP at a terminal.
+    killed: Option<u32>,
     exit: Option<Exit>,
 }
 
@@ -211,7 +211,7 @@ impl Held {
             due,
             code: None,
             ended: false,
-            hung_up: false,
+            killed: None,
             exit: None,
         })
     }
@@ -228,7 +228,8 @@ impl Held {
             match started {
                 Ok(guard) => {
                     let news = EventData::new_u64(3);
-                    if let Err(error) = epoll::add(&self.watch, guard.as_fd(), news, EventFlags::IN) {
+                    if let Err(error) = epoll::add(&self.watch, guard.as_fd(), news, EventFlags::IN)
+                    {
                         tracing::debug!(%error, "nobody hears whether there is a guard");
                     }
                     self.guard = Some(guard);
@@ -289,7 +290,13 @@ impl Control for Held {
         if self.ended {
             return Ok(());
         }
-        self.hung_up |= signal == Signal::HUP.as_raw() && self.terminal.is_some();
+        let ends_shell = match self.terminal {
+            Some(_) => [Signal::HUP, Signal::KILL].map(Signal::as_raw).contains(&signal),
+            None => signal == Signal::KILL.as_raw(),
+        };
+        if ends_shell {
+            self.killed = Some(128 + signal.unsigned_abs());
+        }
         self.guard();
         let unsupported = |hint: Option<&str>| Error::Unsupported {
             action: format!("pass on signal {signal}"),
@@ -346,12 +353,12 @@ impl Control for Held {
         if let Some(guard) = self.guard.take() {
             guard.done();
         }
-        let code = match self.code {
-            Some(code) => code,
-            None if self.hung_up => 128 + Signal::HUP.as_raw().unsigned_abs(),
-            None => return Err(self.ended_without_code()),
-        };
-        if !self.copying.is_done().map_err(|source| self.failed("write the output of the command", source))? {
+        let Some(code) = self.code.or(self.killed) else { return Err(self.ended_without_code()) };
+        if !self
+            .copying
+            .is_done()
+            .map_err(|source| self.failed("write the output of the command", source))?
+        {
             return Ok(None);
         }
         let exit = Exit::Code(i32::try_from(code).unwrap_or(i32::MAX));

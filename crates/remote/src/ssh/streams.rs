@@ -12,8 +12,8 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::event::{EventfdFlags, eventfd};
-use rustix::pipe::{SpliceFlags, splice};
 use rustix::fs::{FileType, Mode, OFlags, fcntl_getfl, fstat};
+use rustix::pipe::{SpliceFlags, splice};
 use rustix::termios::isatty;
 use thither_place::Stream;
 use thither_term::{Interest, poll};
@@ -170,15 +170,17 @@ fn output(
     let (read, write) = io::pipe()?;
     let (done, mut done_there) = io::pipe()?;
     copying.outputs.push(done.into());
-    thread::Builder::new().name("ssh output".into()).spawn(move || match copy_output(&read, to) {
-        // Whose reader is gone gets no more: the program over there meets a closed pipe as well.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-        Err(error) => {
-            let number = error.raw_os_error().unwrap_or_default();
-            // Who does not wait for it wants no news.
-            let _ = done_there.write_all(&number.to_ne_bytes());
+    thread::Builder::new().name("ssh output".into()).spawn(move || {
+        match copy_output(&read, to) {
+            // Whose reader is gone gets no more: the program over there meets a closed pipe as well.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            Err(error) => {
+                let number = error.raw_os_error().unwrap_or_default();
+                // Who does not wait for it wants no news.
+                let _ = done_there.write_all(&number.to_ne_bytes());
+            }
+            Ok(()) => {}
         }
-        Ok(()) => {}
     })?;
     Ok(write.into())
 }

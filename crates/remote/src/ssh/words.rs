@@ -46,6 +46,10 @@ fn is_plain(byte: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::array::uniform3;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
     use std::process::Command;
 
     #[track_caller]
@@ -68,21 +72,45 @@ mod tests {
         check("\n", "'\n'");
     }
 
-    fn parsed(line: &[u8]) -> Vec<u8> {
-        let script = [b"printf %s ", line].concat();
-        Command::new("sh").arg("-c").arg(OsStr::from_bytes(&script)).output().unwrap().stdout
+    /// What a shell reads in this line, or nothing if there is no such shell.
+    fn parsed(shell: &str, line: &[u8]) -> Option<Vec<u8>> {
+        testkit::find_program(shell).ok()?;
+        let script = [b"/usr/bin/printf %s ", line].concat();
+        Some(Command::new(shell).arg("-c").arg(OsStr::from_bytes(&script)).output().unwrap().stdout)
+    }
+
+    const SHELLS: [&str; 5] = ["sh", "dash", "bash", "zsh", "fish"];
+
+    #[track_caller]
+    fn check_levels(bytes: &[u8], shells: [&str; 3]) {
+        let mut line = bytes.to_vec();
+        for _ in shells {
+            line = word(OsStr::from_bytes(&line));
+        }
+        for shell in shells {
+            // One that is not here leaves its level to another.
+            line = parsed(shell, &line).or_else(|| parsed("sh", &line)).unwrap();
+        }
+        assert_eq!(line.escape_ascii().to_string(), bytes.escape_ascii().to_string(), "{shells:?}");
     }
 
     #[test]
     fn three_levels_of_bytes() {
         let all: Vec<u8> = (1..=255).collect();
-        let mut line = word(OsStr::from_bytes(&all));
-        for _ in 0..2 {
-            line = word(OsStr::from_bytes(&line));
+        for shell in SHELLS {
+            check_levels(&all, [shell; 3]);
         }
-        for _ in 0..3 {
-            line = parsed(&line);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn three_levels_of_any_shells(
+            bytes in vec(prop_oneof![1..=255_u8, select(b"'\\\"\n!$`~=- ".to_vec())], 1..40),
+            shells in uniform3(select(SHELLS.to_vec())),
+        ) {
+            check_levels(&bytes, shells);
         }
-        assert_eq!(line, all);
     }
 }

@@ -96,7 +96,11 @@ fn kill(pid: u32, signal: &str) {
 
 /// What listens in the master's place answers with this.
 #[track_caller]
-fn squatted(place: &thither_remote::Ssh, path: &Path, answer: &'static [u8]) -> Result<Exit, Error> {
+fn squatted(
+    place: &thither_remote::Ssh,
+    path: &Path,
+    answer: &'static [u8],
+) -> Result<Exit, Error> {
     let _ = std::fs::remove_file(path);
     let listener = UnixListener::bind(path).unwrap();
     let place = place.clone();

@@ -144,7 +144,12 @@ fn a_job_is_stopped_and_continued() {
     let host = host!("bash");
     let mut process = host
         .place()
-        .spawn(&Command::new("bash").args(["--norc", "--noediting", "-i"]).env("PS1", "$ ").terminal(SIZE))
+        .spawn(
+            &Command::new("bash")
+                .args(["--norc", "--noediting", "-i"])
+                .env("PS1", "$ ")
+                .terminal(SIZE),
+        )
         .unwrap();
     let mut screen = Screen::of(&mut process);
     screen.expect("$ ");
@@ -216,8 +221,16 @@ fn login_shells() {
             let mut screen = Screen::of(&mut process);
             // What is typed before it reads is not lost, though a shell may forget it when it takes the terminal.
             let own = if shell == "fish" { "$fish_pid" } else { "$$" };
-            screen.expect(if shell == "zsh" { "%" } else if shell == "fish" { ">" } else { "$" });
-            screen.send(&format!("ps -o comm= -p {own} | tr a-z A-Z; pwd | tr a-z A-Z; env | grep ^A= | rev\r"));
+            screen.expect(if shell == "zsh" {
+                "%"
+            } else if shell == "fish" {
+                ">"
+            } else {
+                "$"
+            });
+            screen.send(&format!(
+                "ps -o comm= -p {own} | tr a-z A-Z; pwd | tr a-z A-Z; env | grep ^A= | rev\r"
+            ));
             screen.expect(&format!("{}\r\n", shell.to_uppercase()));
             screen.expect(if in_proc { "/PROC\r\n" } else { "/HOME/" });
             if with_env {
