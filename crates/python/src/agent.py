@@ -1924,7 +1924,7 @@ class Upload:
             self.discard()
             return False
         theirs, ours = os.fstat(descriptor), os.fstat(self.descriptor)
-        same = all(getattr(theirs, name) == getattr(ours, name) for name in ('st_dev', 'st_gid', 'st_nlink'))
+        same = all(getattr(theirs, name) == getattr(ours, name) for name in ('st_dev', 'st_uid', 'st_gid', 'st_nlink'))
         if not same or not stat.S_ISREG(theirs.st_mode) or theirs.st_size != size:
             os.close(descriptor)
             self.discard()

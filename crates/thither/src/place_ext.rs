@@ -102,7 +102,7 @@ pub trait PlaceExt: Place {
                 Ok(process) => match over(process, start) {
                     Ok(python) => return Ok(python),
                     Err(Unfound::Missing(why, settings)) => {
-                        (missing, start) = (Some(why), settings)
+                        (missing, start) = (Some(why), *settings)
                     }
                     Err(Unfound::Other(error)) => return Err(PythonError::Python(error)),
                 },
@@ -124,7 +124,7 @@ impl<P: Place + ?Sized> PlaceExt for P {}
 /// Why a process is no interpreter.
 enum Unfound {
     /// The program is not there: a place that starts it by a shell over there cannot tell before.
-    Missing(BoxError, Start),
+    Missing(BoxError, Box<Start>),
     Other(thither_python::Error),
 }
 
@@ -141,7 +141,7 @@ fn over(mut process: Process, mut start: Start) -> Result<Python, Unfound> {
     start.try_over(source, sink, errors).map_err(|unanswered| {
         let Unanswered { error, start, .. } = *unanswered;
         match start.filter(|_| is_missing.load(Ordering::SeqCst)) {
-            Some(start) => Unfound::Missing(error.into(), start),
+            Some(start) => Unfound::Missing(error.into(), Box::new(start)),
             None => Unfound::Other(error),
         }
     })

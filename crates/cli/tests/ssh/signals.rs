@@ -49,9 +49,9 @@ fn another_users_command_gets_them() {
         assert_eq!(code(child), Some(128 + number), "{signal}");
         ends(pid, signal);
     }
-    testkit::wait_until(testkit::DEADLINE, "the end of the guards", || guards() == 0);
+    testkit::wait_until(testkit::DEADLINE, "the end of the guards", || guards(&host) == 0);
     let (child, pid) = start(&host, &["--user", "daemon"], SLEEP);
-    guarded();
+    guarded(&host);
     kill(child.id(), "KILL");
     assert_eq!(code(child), None);
     ends(pid, "another user's after a KILL");
@@ -63,29 +63,27 @@ fn it_ends_when_we_are_killed() {
     let stubborn = "trap '' HUP TERM INT; echo $$; while :; do sleep 0.05; done";
     for script in [SLEEP, stubborn, "sleep 1000 & echo $!; wait"] {
         let (child, pid) = start(&host, &[], script);
-        guarded();
+        guarded(&host);
         kill(child.id(), "KILL");
         assert_eq!(code(child), None);
         ends(pid, script);
-        testkit::wait_until(testkit::DEADLINE, "the end of the guard", || guards() == 0);
+        testkit::wait_until(testkit::DEADLINE, "the end of the guard", || guards(&host) == 0);
     }
 }
 
 /// Waits for the guard, which comes when a command lasts for 20 ms: one that is killed before is not ended.
 #[track_caller]
-fn guarded() {
-    testkit::wait_until(testkit::DEADLINE, "a guard", || guards() > 0);
+fn guarded(host: &Host) {
+    testkit::wait_until(testkit::DEADLINE, "a guard", || guards(host) > 0);
 }
 
-/// How many guards run: their script is in their command lines.
-fn guards() -> usize {
-    let all = std::fs::read_dir("/proc").unwrap();
-    all.filter(|entry| {
-        let path = entry.as_ref().unwrap().path().join("cmdline");
-        let line = std::fs::read(path).unwrap_or_default();
+/// How many guards this host runs: their script is in their command lines.
+fn guards(host: &Host) -> usize {
+    let is_guard = |pid: &u32| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         line.windows(9).any(|window| window == b"t=thither")
-    })
-    .count()
+    };
+    host.sshd.sessions().iter().filter(|pid| is_guard(pid)).count()
 }
 
 #[test]
@@ -101,7 +99,7 @@ fn one_that_ignores_them_is_killed() {
 fn a_stopped_one() {
     let host = host!("bash");
     let (child, pid) = start(&host, &[], SLEEP);
-    guarded();
+    guarded(&host);
     kill(pid, "STOP");
     kill(child.id(), "KILL");
     ends(pid, "a stopped one");

@@ -68,6 +68,9 @@ fn a_stop_key_is_for_the_program_there() {
     user.shell.line("$T shell $P");
     user.shell.line("echo r\"\"eady; cat");
     user.shell.expect("ready\r\n");
+    // It has the terminal when it answers.
+    user.shell.send("one\r");
+    user.shell.expect("one\r\none\r\n");
     user.shell.send("\x1a");
     user.shell.expect("Stopped");
     user.shell.line("jobs -p | wc -l; kill %1; exit 5");

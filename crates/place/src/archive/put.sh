@@ -37,6 +37,9 @@ case $preserve in
     [ -z "$(tar --xattrs -cf - -T /dev/null 2>&1 >/dev/null)" ] || exit 94
     set -- "$@" --xattrs '--xattrs-include=user.*' ;;
 esac
+case $version in
+*GNU*) set -- "$@" -b 64 ;;
+esac
 if [ -d "$path" ]; then
     base=$path last=$name
 elif [ -n "$slash" ]; then

@@ -148,7 +148,10 @@ fn check(fault: Fault, length: usize, expected: usize) {
         py.putfile(&from, &there, &mut |at| seen.push(at.done)).unwrap();
         assert!(seen.is_sorted() && seen.last() == Some(&(length as u64)), "{fault:?}: {seen:?}");
         if matches!(fault, Fault::Linked | Fault::Symlink) {
-            fs::remove_file(folder.path().join("whole")).unwrap();
+            let whole = folder.path().join("whole");
+            let inode = |path: &Path| fs::metadata(path).unwrap().ino();
+            assert_ne!(inode(&whole), inode(&there), "{fault:?}: it has another name");
+            fs::remove_file(whole).unwrap();
         }
         seen.clear();
         py.getfile(&there, &back, &mut |at| seen.push(at.done)).unwrap();

@@ -9,6 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -18,6 +19,7 @@ use thither_place::state::lock::{self, Kind};
 use thither_place::{Error, Result};
 use thither_term::{Interest, poll};
 
+use super::about::{self, About};
 use super::askpass::{self, Askpass};
 use super::failure::{self, failed};
 use super::line::Shell;
@@ -26,7 +28,6 @@ use super::program::{self, Effective};
 use super::proxy::PROXY;
 use super::settings::Settings;
 use super::sweep;
-use super::windows::Windows;
 
 /// How long a master stays that nobody uses.
 pub const PERSIST: Duration = Duration::from_secs(600);
@@ -37,6 +38,8 @@ const LONGEST_PATH: usize = 107 - 17;
 pub(super) const MASTERS: u32 = 32;
 /// How often we look whether another program has started the master that we both want.
 const LOOK: Duration = Duration::from_millis(20);
+/// For how long it is believed what was found out about a host: what its configuration includes may have changed.
+const FRESH: Duration = Duration::from_secs(3600);
 /// How long a login shell may take to say which it is.
 const SHELL_ANSWERS: Duration = Duration::from_secs(5);
 
@@ -46,14 +49,6 @@ pub(super) struct Master {
     pub(super) path: PathBuf,
     settings: Settings,
     number: u32,
-}
-
-/// What is known of a host whose master runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct About {
-    pub(super) shell: Shell,
-    /// Whether the user's configuration lets the agent be used from over there.
-    pub(super) forwards_agent: bool,
 }
 
 impl Master {
@@ -111,22 +106,29 @@ impl Master {
             }
             lock = sweep::lock_file(&lock_path).map_err(here)?;
         }
-        if let Some(folder) = self.path.parent() {
-            sweep::sweep(folder);
+        if let Some(folder) = self.path.parent().map(Path::to_owned) {
+            // While `ssh` connects. If we end before it has, the next one does it.
+            let _ = thread::Builder::new().name("ssh sweep".into()).spawn(move || sweep::sweep(&folder));
         }
         if let Some(mux) = self.running().map_err(here)? {
             return Ok(Some(mux));
         }
-        remove(&self.path).and_then(|()| remove(&self.beside("about"))).map_err(here)?;
-        let effective = Effective::of(settings).map_err(|source| match source.kind() {
-            io::ErrorKind::Other => failed(place, source.to_string().as_bytes()),
-            _ => no_program(place, source),
-        })?;
+        remove(&self.path).map_err(here)?;
+        // Asking takes as long as all the rest that we do. Who is asked for a password has to be known for certain.
+        let noted = self.noted().filter(|_| settings.password.is_none());
+        let effective = match noted {
+            Some(about) => about.effective(),
+            None => Effective::of(settings).map_err(|source| match source.kind() {
+                io::ErrorKind::Other => failed(place, source.to_string().as_bytes()),
+                _ => no_program(place, source),
+            })?,
+        };
         self.run(settings, &effective, place, cancel)?;
         let Some(mux) = self.running().map_err(here)? else { return Ok(None) };
-        let shell = self.ask_for_shell().unwrap_or_default();
-        let about = About { shell, forwards_agent: effective.forwards_agent };
-        self.note(about).map_err(here)?;
+        if noted.is_none() {
+            let shell = self.ask_for_shell().unwrap_or_default();
+            self.note(&About::of(shell, &effective)).map_err(here)?;
+        }
         Ok(Some(mux))
     }
 
@@ -184,27 +186,28 @@ impl Master {
 
     /// What is known of the host.
     pub(super) fn about(&self) -> About {
-        let text = fs::read_to_string(self.beside("about")).unwrap_or_default();
-        About {
-            shell: match text.split(' ').next() {
-                Some("posix") => Shell::Posix,
-                Some("cmd") => Shell::Windows(Windows::Cmd),
-                Some("powershell") => Shell::Windows(Windows::PowerShell),
-                _ => Shell::Unknown,
-            },
-            forwards_agent: text.contains("agent"),
-        }
+        let text = fs::read_to_string(self.about_path()).unwrap_or_default();
+        About::parse(&text).unwrap_or_default()
     }
 
-    fn note(&self, about: About) -> io::Result<()> {
-        let shell = match about.shell {
-            Shell::Posix => "posix",
-            Shell::Unknown => "",
-            Shell::Windows(Windows::Cmd) => "cmd",
-            Shell::Windows(Windows::PowerShell) => "powershell",
-        };
-        let agent = if about.forwards_agent { "agent" } else { "" };
-        fs::write(self.beside("about"), format!("{shell} {agent}\n"))
+    /// The same if it is new enough for another master, too.
+    fn noted(&self) -> Option<About> {
+        let path = self.about_path();
+        let age = fs::metadata(&path).ok()?.modified().ok()?.elapsed().ok()?;
+        About::parse(&fs::read_to_string(path).ok()?).filter(|_| age < FRESH)
+    }
+
+    fn note(&self, about: &About) -> io::Result<()> {
+        let new = self.beside("new");
+        fs::write(&new, about.to_string())?;
+        fs::rename(new, self.about_path())
+    }
+
+    /// It is the same for all masters of one host.
+    fn about_path(&self) -> PathBuf {
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        let key = name.trim_start_matches("ssh-").split('-').next().unwrap_or_default();
+        self.path.with_file_name(format!("about-{key}"))
     }
 
     /// Which login shell the user has over there. `echo` is a word of every shell.
@@ -233,29 +236,11 @@ impl Master {
         }
         // A session that has not gone yet may be one too many for the host.
         while mux.wait(Some(SHELL_ANSWERS))? != News::End {}
-        Ok(shell_in(&String::from_utf8_lossy(&text)))
+        Ok(about::shell_in(&String::from_utf8_lossy(&text)))
     }
 
     fn beside(&self, what: &str) -> PathBuf {
         self.path.with_extension(what)
-    }
-}
-
-/// What a login shell answered; others may have spoken before it.
-fn shell_in(text: &str) -> Shell {
-    let lines = || text.lines().map(|line| line.trim_end_matches('\r'));
-    // cmd.exe leaves what it does not know as it is, and PowerShell writes each word on a line of its own.
-    if lines().any(|line| line == "thither $SHELL") {
-        return Shell::Windows(Windows::Cmd);
-    }
-    if lines().any(|line| line == "thither") {
-        return Shell::Windows(Windows::PowerShell);
-    }
-    let path = lines().find_map(|line| line.strip_prefix("thither "));
-    match path.and_then(|path| path.rsplit('/').next()).map(str::trim) {
-        // Not zsh, whose `exec` takes a builtin before a program.
-        Some("sh" | "ash" | "bash" | "dash" | "ksh" | "mksh") => Shell::Posix,
-        _ => Shell::Unknown,
     }
 }
 
@@ -405,19 +390,6 @@ pub(super) fn here(place: &str, source: io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn shells() {
-        let check = |text: &str, shell| assert_eq!(shell_in(text), shell, "{text}");
-        check("thither /bin/bash\n", Shell::Posix);
-        check("Welcome!\nthither /usr/bin/dash\r\n", Shell::Posix);
-        check("thither /usr/bin/zsh\n", Shell::Unknown);
-        check("thither /usr/bin/fish\n", Shell::Unknown);
-        check("thither $SHELL\r\n", Shell::Windows(Windows::Cmd));
-        check("thither\r\n\r\n", Shell::Windows(Windows::PowerShell));
-        check("thither \n", Shell::Unknown);
-        check("", Shell::Unknown);
-    }
 
     #[test]
     fn what_differs_is_not_shared() {

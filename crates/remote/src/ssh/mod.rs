@@ -23,6 +23,7 @@ mod windows;
 mod mux;
 mod ask;
 mod askpass;
+mod about;
 mod master;
 mod program;
 mod failure;

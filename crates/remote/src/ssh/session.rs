@@ -18,7 +18,8 @@ use thither_term::pty::Pty;
 use thither_term::{Interest, poll};
 
 use super::guard::{Guard, signal_name};
-use super::master::{About, Master, here};
+use super::about::About;
+use super::master::{Master, here};
 use super::mux::{Mux, News, Session};
 use super::request::Request;
 use super::streams::{Copying, Streams};

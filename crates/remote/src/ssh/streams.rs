@@ -20,6 +20,8 @@ use thither_term::{Interest, poll};
 
 /// What a thread copies at once, in bytes.
 const CHUNK: usize = 64 * 1024;
+/// What a pipe is made to hold, in bytes: as much as everybody may have it hold by default, pipe(7).
+const PIPE: usize = 1024 * 1024;
 
 /// Both ends of three streams.
 pub(super) struct Streams {
@@ -93,12 +95,12 @@ fn input(
         Stream::Null if preface.is_empty() => return null(),
         Stream::Null => None,
         Stream::Piped if preface.is_empty() => {
-            let (read, write) = io::pipe()?;
+            let (read, write) = pipe()?;
             *ours = Some(write.into());
             return Ok(read.into());
         }
         Stream::Piped => {
-            let (read, write) = io::pipe()?;
+            let (read, write) = pipe()?;
             *ours = Some(write.into());
             Some(read.into())
         }
@@ -111,7 +113,7 @@ fn input(
     {
         return Ok(again);
     }
-    let (read, write) = io::pipe()?;
+    let (read, write) = pipe()?;
     let stop = eventfd(0, EventfdFlags::CLOEXEC)?;
     let (stop_there, preface) = (stop.try_clone()?, preface.to_vec());
     copying.stop = Some(stop);
@@ -155,7 +157,7 @@ fn output(
     let to = match stream {
         Stream::Null => return null(),
         Stream::Piped => {
-            let (read, write) = io::pipe()?;
+            let (read, write) = pipe()?;
             *ours = Some(read.into());
             return Ok(write.into());
         }
@@ -167,7 +169,7 @@ fn output(
     {
         return Ok(again);
     }
-    let (read, write) = io::pipe()?;
+    let (read, write) = pipe()?;
     let (done, mut done_there) = io::pipe()?;
     copying.outputs.push(done.into());
     thread::Builder::new().name("ssh output".into()).spawn(move || {
@@ -248,6 +250,14 @@ fn again(fd: &OwnedFd) -> io::Result<Option<OwnedFd>> {
         }
         _ => Ok(None),
     }
+}
+
+/// A pipe that holds much, where the system lets it: each time one is full or empty costs a switch to the master and back.
+fn pipe() -> io::Result<(io::PipeReader, io::PipeWriter)> {
+    let (read, write) = io::pipe()?;
+    // A user has only so many pages for pipes, pipe(7).
+    let _ = rustix::pipe::fcntl_setpipe_size(&write, PIPE);
+    Ok((read, write))
 }
 
 fn null() -> io::Result<OwnedFd> {

@@ -5,10 +5,14 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::Duration;
 
 use thither_place::state::lock::{self, Kind};
 
 use super::mux::dial;
+
+/// What was noted of a host that nobody has connected to for so long goes as well.
+const FORGOTTEN: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Opens the file that is locked by who starts a master, and makes it if it is missing.
 pub(super) fn lock_file(path: &Path) -> io::Result<File> {
@@ -27,7 +31,12 @@ pub(super) fn sweep(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let (name, path) = (entry.file_name(), entry.path());
         let (name, lock) = (name.as_bytes(), path.extension().is_some_and(|end| end == "lock"));
-        if name.starts_with(b"ssh-") && lock {
+        if name.starts_with(b"about-") {
+            let age = entry.metadata().and_then(|file| file.modified()).ok().and_then(|at| at.elapsed().ok());
+            if age.is_some_and(|age| age > FORGOTTEN) {
+                let _ = fs::remove_file(&path);
+            }
+        } else if name.starts_with(b"ssh-") && lock {
             let _ = sweep_master(&path);
         } else if (name.starts_with(b"fwd-") || name.starts_with(b"ask-")) && is_dead(&path) {
             // Whoever made it was killed in between: it is used for a moment.
@@ -43,13 +52,10 @@ fn sweep_master(lock_path: &Path) -> io::Result<()> {
     {
         return Ok(());
     }
-    for path in [&socket, &lock_path.with_extension("about")] {
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+    match fs::remove_file(&socket) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => fs::remove_file(lock_path),
     }
-    fs::remove_file(lock_path)
 }
 
 /// Whether nobody listens on this socket.
@@ -74,12 +80,14 @@ mod tests {
         drop(UnixListener::bind(at("fwd-1")).unwrap());
         let _asks = UnixListener::bind(at("ask-1")).unwrap();
         for name in ["ssh-a-0", "ssh-b-0", "ssh-c-0"] {
-            fs::write(at(&format!("{name}.about")), "").unwrap();
             lock_file(&at(&format!("{name}.lock"))).unwrap();
         }
         let starting = lock_file(&at("ssh-d-0.lock")).unwrap();
         assert!(lock::try_lock(&starting, Kind::Exclusive).unwrap());
         fs::write(at("container-1"), "").unwrap();
+        fs::write(at("about-a"), "").unwrap();
+        let old = File::create(at("about-b")).unwrap();
+        old.set_modified(std::time::SystemTime::now() - 2 * FORGOTTEN).unwrap();
         sweep(folder.path());
         let mut left: Vec<String> = fs::read_dir(folder.path())
             .unwrap()
@@ -87,7 +95,7 @@ mod tests {
             .collect();
         left.sort();
         let expected =
-            ["ask-1", "container-1", "ssh-a-0", "ssh-a-0.about", "ssh-a-0.lock", "ssh-d-0.lock"];
+            ["about-a", "ask-1", "container-1", "ssh-a-0", "ssh-a-0.lock", "ssh-d-0.lock"];
         assert_eq!(left, expected);
         assert!(is_still(&starting, &at("ssh-d-0.lock")));
         fs::remove_file(at("ssh-d-0.lock")).unwrap();

@@ -124,7 +124,7 @@ mod without {
     use super::{Dial, Endpoint, Error, OwnedFd, Result, Settings};
 
     #[derive(Clone, Debug, Default)]
-    pub(crate) struct BuiltIn;
+    pub(crate) struct BuiltIn(());
 
     impl BuiltIn {
         pub(crate) fn spawn(

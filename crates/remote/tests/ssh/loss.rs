@@ -125,6 +125,13 @@ fn what_runs_over_there_ends_when_the_connection_is_lost() {
     let host = host!("bash");
     let (proxy, place) = behind(&host);
     let first = crate::common::started(&place, sh("echo $$; exec sleep 1000"));
+    // Its guard, whose script is in its command line, has to be there.
+    let is_guard = |pid: u32| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        line.windows(9).any(|window| window == b"t=thither")
+    };
+    let guarded = || host.sshd.sessions().into_iter().any(is_guard);
+    testkit::wait_until(testkit::DEADLINE, "a guard", guarded);
     proxy.cut();
     crate::common::ends(first.pid, "what is cut off");
     is_lost(wait(first.process), &place);
