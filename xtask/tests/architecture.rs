@@ -14,7 +14,10 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("thither-docker", &["thither-place", "thither-term"]),
     ("thither-python", &[]),
     ("thither-remote", &["thither-place", "thither-term"]),
-    ("thither", &["thither-place", "thither-chroot", "thither-docker", "thither-python", "thither-remote"]),
+    (
+        "thither",
+        &["thither-place", "thither-chroot", "thither-docker", "thither-python", "thither-remote"],
+    ),
     ("thither-cli", &["thither"]),
     ("testkit", &[]),
     ("xtask", &["testkit"]),

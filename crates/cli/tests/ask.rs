@@ -100,7 +100,10 @@ fn a_passphrase_by_the_users_own() {
     );
     let config = test.file("config", &config);
     let wrapper = test.dir().join("ssh");
-    testkit::write_program(&wrapper, &format!("#!/bin/sh\nexec ssh -F {} \"$@\"\n", config.display()));
+    testkit::write_program(
+        &wrapper,
+        &format!("#!/bin/sh\nexec ssh -F {} \"$@\"\n", config.display()),
+    );
     let mut thither = test.thither(["run", "--identity"]);
     thither.arg(&key).args(["ssh:there", "--", "sh", "-c", "echo it is $((40 + 2))"]);
     thither.env("THITHER_SSH", &wrapper);

@@ -116,7 +116,10 @@ fn hop_from(outer: &Outer, hop: &Hop) -> std::result::Result<Box<dyn Place>, Con
             let options = Options::of(hop, OF_SSH)?;
             let (mut settings, place) = (options.ssh(login)?, outer.place.clone());
             let not_made = |wrong| ConnectError::NotMade { place: shown(hop), wrong };
-            if Ssh::from(settings.clone()).is_native().map_err(|error| not_made(error.to_string()))? {
+            if Ssh::from(settings.clone())
+                .is_native()
+                .map_err(|error| not_made(error.to_string()))?
+            {
                 let proxy = ssh::proxy_command(&outer.address);
                 settings.proxy = Some(proxy.map_err(|error| not_made(error.to_string()))?);
             }

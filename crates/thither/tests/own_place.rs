@@ -57,8 +57,8 @@ fn errors() {
     assert!(error.hint().unwrap().starts_with(reachable), "{error:?}");
     assert!(error.hint().unwrap().contains(", `umask:`"), "{error:?}");
     check_error(
-        "local:|umask:7",
-        "this build has no way from `local:` to `umask:7` yet; go there in one hop",
+        "chroot:/|umask:7",
+        "this build has no way from `chroot:/` to `umask:7` yet; go there in one hop",
     );
     let again = thither::register("umask", |_| Err("never")?).unwrap_err();
     assert_eq!(again.to_string(), "the scheme `umask` is registered already");

@@ -166,12 +166,10 @@ fn by_python_where_there_is_no_tar() {
         let metadata = std::fs::metadata(there.join("from").join(path)).unwrap();
         std::os::unix::fs::MetadataExt::mtime(&metadata)
     };
-    assert_eq!([modified("a"), modified("d/big"), modified("d/e"), modified("d")], [
-        1_000_000_000,
-        1_000_000_000,
-        1_100_000_000,
-        1_100_000_000
-    ]);
+    assert_eq!(
+        [modified("a"), modified("d/big"), modified("d/e"), modified("d")],
+        [1_000_000_000, 1_000_000_000, 1_100_000_000, 1_100_000_000]
+    );
     Local.put(place.get(&there.join("from")).unwrap(), &folder.path().join("back")).unwrap();
     assert_eq!(names(&folder.path().join("back")), expected);
 }

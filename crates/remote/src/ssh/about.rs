@@ -48,7 +48,10 @@ impl About {
 
 impl fmt::Display for About {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = SHELLS.iter().find(|(shell, _)| *shell == self.shell).map_or("unknown", |(_, name)| name);
+        let name = SHELLS
+            .iter()
+            .find(|(shell, _)| *shell == self.shell)
+            .map_or("unknown", |(_, name)| name);
         writeln!(f, "{name} {} {} {}", self.forwards_agent, self.asks_for_keys, self.is_patient)
     }
 }
@@ -92,10 +95,13 @@ mod tests {
     fn notes() {
         for (nth, (shell, _)) in SHELLS.into_iter().enumerate() {
             let bit = |bit: usize| nth & bit != 0;
-            let about = About { shell, forwards_agent: bit(1), asks_for_keys: bit(2), is_patient: !bit(1) };
+            let about =
+                About { shell, forwards_agent: bit(1), asks_for_keys: bit(2), is_patient: !bit(1) };
             assert_eq!(About::parse(&about.to_string()), Some(about));
         }
-        for text in ["", "posix", "posix true true true", "csh true true true\n", "posix true 1 true\n"] {
+        for text in
+            ["", "posix", "posix true true true", "csh true true true\n", "posix true 1 true\n"]
+        {
             assert_eq!(About::parse(text), None, "{text:?}");
         }
     }

@@ -108,7 +108,9 @@ impl Master {
         }
         if let Some(folder) = self.path.parent().map(Path::to_owned) {
             // While `ssh` connects. If we end before it has, the next one does it.
-            let _ = thread::Builder::new().name("ssh sweep".into()).spawn(move || sweep::sweep(&folder));
+            let _ = thread::Builder::new()
+                .name("ssh sweep".into())
+                .spawn(move || sweep::sweep(&folder));
         }
         if let Some(mux) = self.running().map_err(here)? {
             return Ok(Some(mux));

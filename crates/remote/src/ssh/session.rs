@@ -17,8 +17,8 @@ use thither_place::{Command, Control, Error, Event, Exit, Process, Result, Windo
 use thither_term::pty::Pty;
 use thither_term::{Interest, poll};
 
-use super::guard::{Guard, signal_name};
 use super::about::About;
+use super::guard::{Guard, signal_name};
 use super::master::{Master, here};
 use super::mux::{Mux, News, Session};
 use super::request::Request;

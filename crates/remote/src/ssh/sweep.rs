@@ -32,7 +32,11 @@ pub(super) fn sweep(folder: &Path) {
         let (name, path) = (entry.file_name(), entry.path());
         let (name, lock) = (name.as_bytes(), path.extension().is_some_and(|end| end == "lock"));
         if name.starts_with(b"about-") {
-            let age = entry.metadata().and_then(|file| file.modified()).ok().and_then(|at| at.elapsed().ok());
+            let age = entry
+                .metadata()
+                .and_then(|file| file.modified())
+                .ok()
+                .and_then(|at| at.elapsed().ok());
             if age.is_some_and(|age| age > FORGOTTEN) {
                 let _ = fs::remove_file(&path);
             }
@@ -53,7 +57,7 @@ fn sweep_master(lock_path: &Path) -> io::Result<()> {
         return Ok(());
     }
     match fs::remove_file(&socket) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => fs::remove_file(lock_path),
     }
 }

@@ -51,7 +51,10 @@ pub(crate) fn request(command: &Command, windows: Windows, place: &str) -> Resul
         (None, _) => String::new(),
         (Some(dir), Windows::Cmd) => format!("cd /d {}&& ", word(dir.as_os_str(), place)?),
         (Some(dir), Windows::PowerShell) => {
-            format!("Set-Location -ErrorAction Stop -LiteralPath {};", word(dir.as_os_str(), place)?)
+            format!(
+                "Set-Location -ErrorAction Stop -LiteralPath {};",
+                word(dir.as_os_str(), place)?
+            )
         }
     };
     // A quoted word is a text for PowerShell, unless it is told to call it.
@@ -89,9 +92,13 @@ fn is_python(words: &[std::ffi::OsString]) -> bool {
 }
 
 /// The arguments, with Python's code in a form that every shell leaves alone.
-fn arguments(program: &[std::ffi::OsString], args: &[std::ffi::OsString]) -> Vec<std::ffi::OsString> {
+fn arguments(
+    program: &[std::ffi::OsString],
+    args: &[std::ffi::OsString],
+) -> Vec<std::ffi::OsString> {
     let mut args = args.to_vec();
-    let code = args.iter().position(|arg| arg == "-c").map(|at| at + 1).filter(|&at| at < args.len());
+    let code =
+        args.iter().position(|arg| arg == "-c").map(|at| at + 1).filter(|&at| at < args.len());
     if let (true, Some(at)) = (is_python(program), code) {
         let body = STANDARD.encode(args[at].as_encoded_bytes());
         args[at] = format!("import base64;exec(base64.b64decode('{body}'))").into();
@@ -137,10 +144,25 @@ mod tests {
     fn lines() {
         let c = |name: &str, args: &[&str]| Command::new(name).args(args.iter().copied());
         check(c("ipconfig", &["/all"]), Windows::Cmd, expect!["ipconfig /all"]);
-        check(c("ipconfig", &["/all"]), Windows::PowerShell, expect!["& ipconfig /all;exit $LASTEXITCODE"]);
-        let spaced = c(r"C:\Program Files\x.exe", &["a b", "", r"C:\dir with\", "it's", "a&b|c<d>e^f"]);
-        check(spaced.clone(), Windows::Cmd, expect![[r#""C:\Program Files\x.exe" "a b" "" "C:\dir with\\" "it's" "a&b|c<d>e^f""#]]);
-        check(spaced, Windows::PowerShell, expect![[r#"& "C:\Program Files\x.exe" "a b" "" "C:\dir with\\" "it's" "a&b|c<d>e^f";exit $LASTEXITCODE"#]]);
+        check(
+            c("ipconfig", &["/all"]),
+            Windows::PowerShell,
+            expect!["& ipconfig /all;exit $LASTEXITCODE"],
+        );
+        let spaced =
+            c(r"C:\Program Files\x.exe", &["a b", "", r"C:\dir with\", "it's", "a&b|c<d>e^f"]);
+        check(
+            spaced.clone(),
+            Windows::Cmd,
+            expect![[r#""C:\Program Files\x.exe" "a b" "" "C:\dir with\\" "it's" "a&b|c<d>e^f""#]],
+        );
+        check(
+            spaced,
+            Windows::PowerShell,
+            expect![[
+                r#"& "C:\Program Files\x.exe" "a b" "" "C:\dir with\\" "it's" "a&b|c<d>e^f";exit $LASTEXITCODE"#
+            ]],
+        );
         check(c("dir", &[]).dir(r"C:\a b"), Windows::Cmd, expect![[r#"cd /d "C:\a b"&& dir"#]]);
         check(
             c("x", &[]).dir("C:/a"),
@@ -155,12 +177,22 @@ mod tests {
             let error = request(&Command::new("x").arg(char), Windows::Cmd, "ssh:win").unwrap_err();
             assert!(error.to_string().contains("cannot pass on"), "{error}");
         }
-        check(Command::new("x").env("A", "1"), Windows::Cmd, expect!["`ssh:win` cannot set variables on Windows: everybody there could read them; "]);
-        check(Command::new("x").user("me"), Windows::Cmd, expect!["`ssh:win` cannot be another user on Windows; log in as that user"]);
+        check(
+            Command::new("x").env("A", "1"),
+            Windows::Cmd,
+            expect!["`ssh:win` cannot set variables on Windows: everybody there could read them; "],
+        );
+        check(
+            Command::new("x").user("me"),
+            Windows::Cmd,
+            expect!["`ssh:win` cannot be another user on Windows; log in as that user"],
+        );
         check(
             Command::new("x").arg("y".repeat(9000)),
             Windows::Cmd,
-            expect!["`ssh:win` cannot take a command line of 9002 characters: 8191 are the most; put the arguments into a file"],
+            expect![
+                "`ssh:win` cannot take a command line of 9002 characters: 8191 are the most; put the arguments into a file"
+            ],
         );
     }
 
@@ -170,12 +202,16 @@ mod tests {
         check(
             command,
             Windows::Cmd,
-            expect![[r#"py -3 -c "import base64;exec(base64.b64decode('cHJpbnQoImFcbiIpCng9MQ=='))" arg"#]],
+            expect![[
+                r#"py -3 -c "import base64;exec(base64.b64decode('cHJpbnQoImFcbiIpCng9MQ=='))" arg"#
+            ]],
         );
         check(
             Command::new(r"C:\Python\python.exe").args(["-c", "a"]),
             Windows::PowerShell,
-            expect![[r#"& C:\Python\python.exe -c "import base64;exec(base64.b64decode('YQ=='))";exit $LASTEXITCODE"#]],
+            expect![[
+                r#"& C:\Python\python.exe -c "import base64;exec(base64.b64decode('YQ=='))";exit $LASTEXITCODE"#
+            ]],
         );
     }
 }
