@@ -113,3 +113,16 @@ fn a_shell_reads_what_to_do() {
     let (out, _, code) = says_to(&mut host.thither(["shell", &place]), b"echo $0; exit 6\n");
     assert_eq!((out.as_str(), code), ("-bash\n", 6));
 }
+
+#[test]
+fn variables_that_ssh_config_sends() {
+    let host = host!("sh");
+    // Only those that the host accepts, and that the user's configuration names.
+    host.configure("SendEnv LC_A* THITHER_SENT");
+    let words = ["sh", "-c", "echo \"$LC_A_NAME|$LC_OTHER|$THITHER_SENT\""];
+    let mut command = host.run(&words);
+    command.env("LC_A_NAME", "it's\nsent").env("LC_OTHER", "x").env("THITHER_SENT", "y");
+    // More than a master takes.
+    command.env("LC_A_LONG", "z".repeat(100_000));
+    assert_eq!(says(&mut command), ("it's\nsent||\n".into(), String::new(), 0));
+}

@@ -155,7 +155,7 @@ impl Elsewhere {
 
 fn open(mux: &mut Mux, line: &[u8], input: BorrowedFd<'_>) -> io::Result<()> {
     let null = File::options().read(true).write(true).open("/dev/null")?;
-    let session = Session { term: None, line, subsystem: false, agent: false };
+    let session = Session { term: None, line, subsystem: false, agent: false, variables: &[] };
     mux.open(&session, [input, null.as_fd(), null.as_fd()])
 }
 

@@ -218,7 +218,7 @@ impl Master {
         let (mut reader, writer) = io::pipe()?;
         let null = File::options().read(true).write(true).open("/dev/null")?;
         let session =
-            Session { term: None, line: b"echo thither $SHELL", subsystem: false, agent: false };
+            Session { term: None, line: b"echo thither $SHELL", subsystem: false, agent: false, variables: &[] };
         mux.open(&session, [null.as_fd(), writer.as_fd(), null.as_fd()])?;
         drop(writer);
         if mux.wait(Some(SHELL_ANSWERS))? != News::Opened {

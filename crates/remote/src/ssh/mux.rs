@@ -64,6 +64,8 @@ pub(crate) struct Session<'a> {
     pub(crate) subsystem: bool,
     /// Whether the user's agent can be asked from over there.
     pub(crate) agent: bool,
+    /// Variables of ours. The master passes on those that the user's `SendEnv` names.
+    pub(crate) variables: &'a [Vec<u8>],
 }
 
 /// What a master says.
@@ -148,6 +150,7 @@ impl Mux {
             .number(u32::MAX) // No escape character: keys are ours.
             .text(session.term.unwrap_or_default())
             .text(session.line);
+        let message = session.variables.iter().fold(message, |message, variable| message.text(variable));
         self.send(&message)?;
         fds.into_iter().try_for_each(|fd| self.pass(fd))
     }

@@ -1,7 +1,9 @@
 //! A command over a control master, and how it is held.
 
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use rustix::event::Timespec;
@@ -32,6 +34,9 @@ const GUARD_AFTER: Duration = Duration::from_millis(20);
 /// How long a host may take to open a session for the guard of what is let go of.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// How much of our environment a master is told, in bytes: a message may have 256 KiB, and the line is in it.
+const VARIABLES: usize = 64 * 1024;
+
 /// What the sessions of a host have in common.
 pub(super) struct Host<'a> {
     pub(super) place: &'a str,
@@ -59,6 +64,7 @@ pub(super) fn start(
         line: request.line.as_deref().unwrap_or_default(),
         subsystem: false,
         agent: host.about.forwards_agent,
+        variables: &variables(std::env::vars_os()),
     };
     let mut ours = [const { None }; 3];
     let mut copying = Copying::default();
@@ -98,6 +104,22 @@ pub(super) fn start(
     process.terminal = leader;
     process.apart = true;
     Ok(Ok(process))
+}
+
+/// Our variables, as `NAME=VALUE`. A message to a master holds only so much, and what is usually sent is short.
+fn variables(ours: impl Iterator<Item = (OsString, OsString)>) -> Vec<Vec<u8>> {
+    let mut all: Vec<Vec<u8>> =
+        ours.map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat()).collect();
+    all.sort_by_key(Vec::len);
+    let mut room = VARIABLES;
+    let fit = all.iter().take_while(|variable| {
+        let fits = variable.len() <= room;
+        room = room.saturating_sub(variable.len());
+        fits
+    });
+    let fit = fit.count();
+    all.truncate(fit);
+    all
 }
 
 /// What comes of asking for a session.
