@@ -22,11 +22,12 @@ use super::mux::{Mux, News, Session};
 use super::words::push_word;
 
 /// What follows the token, as `$t`, and the user, as `$u`. A process of the group that is another user's can be reached by sudo
-/// alone.
+/// alone. Without a whole token it would find everybody, and in the `/proc` of another pid namespace the numbers of others.
 const SCRIPT: &str = "\
+[ ${#t} -ge 24 ]||exit;if [ -r /proc/self/stat ];then read -r n x </proc/self/stat;[ \"$n\" = $$ ]||exit;fi;\
 l(){ if [ -r /proc/self/cmdline ];then grep -lsF -e \"$t\" /proc/[0-9]*/cmdline|while IFS=/ read -r a b p c;do echo \"$p\";done;\
 else ps -A -o pid= -o args=|while read -r p c;do case $c in *\"$t\"*)echo \"$p\";;esac;done;fi;};\
-k(){ for p in $(l);do kill -s \"$1\" -- \"-$p\"&&[ -n \"$u\" ]&&sudo -n -u \"$u\" kill -s \"$1\" -- \"-$p\";done 2>/dev/null;};\
+k(){ for p in $(l);do case $p in ''|0*|1|*[!0-9]*)continue;;esac;kill -s \"$1\" -- \"-$p\"&&[ -n \"$u\" ]&&sudo -n -u \"$u\" kill -s \"$1\" -- \"-$p\";done 2>/dev/null;};\
 while read -r s;do [ \"$s\" = done ]&&exit;k \"$s\";done;\
 k HUP;k TERM;k CONT;sleep 1;k KILL";
 
@@ -137,7 +138,7 @@ impl Elsewhere {
         place: &str,
     ) -> Result<(), Error> {
         let here = |source| here(place, source);
-        while let Some(next) = master.next().map_err(here)? {
+        while let Some(next) = master.next().map_err(here)?.map(Master::unattended) {
             if self.done.load(Ordering::Acquire) {
                 break;
             }

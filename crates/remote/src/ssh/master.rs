@@ -49,6 +49,8 @@ pub(super) struct Master {
     pub(super) path: PathBuf,
     settings: Settings,
     number: u32,
+    /// Nobody is to be asked for anything: a command has the terminal.
+    unattended: bool,
 }
 
 impl Master {
@@ -56,13 +58,19 @@ impl Master {
     pub(super) fn new(settings: &Settings, number: u32) -> io::Result<Option<Master>> {
         let folder = state_folder()?;
         let path = folder.path.join(format!("ssh-{}-{number}", key(settings)));
-        let master = Master { path, settings: settings.clone(), number };
+        let master = Master { path, settings: settings.clone(), number, unattended: false };
         Ok((number < MASTERS && master.path.as_os_str().len() <= LONGEST_PATH).then_some(master))
     }
 
     /// The next one of the same host, for what this one has no room for.
     pub(super) fn next(&self) -> io::Result<Option<Master>> {
         Master::new(&self.settings, self.number + 1)
+    }
+
+    /// The same, but started without a question.
+    pub(super) fn unattended(mut self) -> Master {
+        self.unattended = true;
+        self
     }
 
     /// A connection to it, running or not.
@@ -157,12 +165,17 @@ impl Master {
         let mut path = OsString::from("ControlPath=");
         path.push(escaped(&self.path));
         command.arg("-o").arg(path).arg("-o").arg(format!("ControlPersist={}", PERSIST.as_secs()));
-        command.args(program::options(settings, effective)).arg("--").arg(&settings.host);
+        command.args(program::options(settings, effective));
+        if self.unattended && settings.password.is_none() {
+            command.args(["-o", "BatchMode=yes"]);
+        }
         let askpass = settings.password.as_ref().map(|password| {
             command.args(["-o", "NumberOfPasswordPrompts=1"]);
             Askpass::start(password, effective)
         });
         let askpass = askpass.transpose().map_err(|source| here(place, source))?;
+        // After these words `ssh` takes no more options.
+        command.arg("--").arg(&settings.host);
         // Those that are not for this one: we may be helping another `ssh` ourselves.
         command.env_remove(askpass::SOCKET).env_remove(PROXY);
         if let Some(askpass) = &askpass {
@@ -348,6 +361,9 @@ fn key(settings: &Settings) -> String {
     add(format!("{:?}", (settings.port, &settings.user, settings.host_keys)).as_bytes());
     add(format!("{:?}", (&settings.identity, settings.password.is_some())).as_bytes());
     add(format!("{:?}", (settings.keep_alive, &settings.proxy)).as_bytes());
+    // The same address is another host in another network.
+    let network = fs::metadata("/proc/self/ns/net").map(|network| (network.dev(), network.ino()));
+    add(format!("{:?}", network.ok()).as_bytes());
     for file in program::configuration().into_iter().flatten() {
         let metadata = fs::metadata(file).ok();
         let stamp = metadata.map(|file| (file.ino(), file.size(), file.mtime(), file.mtime_nsec()));

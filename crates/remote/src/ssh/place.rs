@@ -152,6 +152,7 @@ impl Ssh {
             let master =
                 Master::new(&self.settings, number).map_err(|source| here(&place, source))?;
             let Some(master) = master else { break };
+            let is_new = !master.path.exists();
             let Some(mux) = self.connection(&master, &place, command.cancel.as_ref())? else {
                 break;
             };
@@ -160,6 +161,11 @@ impl Ssh {
             let host = Host { place: &place, master: &master, about };
             match session::start(&host, mux, &request, command)? {
                 Ok(process) => return Ok(process),
+                // One that has no session yet has room: this host refuses them all, and would each of the others.
+                Err(why) if is_new => {
+                    tracing::debug!(why, number, "the host refuses sessions");
+                    break;
+                }
                 Err(why) => tracing::debug!(why, number, "the host refuses one more session"),
             }
         }

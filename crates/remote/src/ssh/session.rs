@@ -91,6 +91,7 @@ pub(super) fn start(
         News::End => return Err(Error::Disconnected { place: host.place.into() }),
         other => return Err(here(io::Error::other(format!("the control master says {other:?}")))),
     }
+    copying.begin().map_err(here)?;
     let leader = pty.map(|pty| joined(pty, request)).transpose().map_err(here)?;
     let clone = leader.as_ref().map(OwnedFd::try_clone).transpose().map_err(here)?;
     let mut held =

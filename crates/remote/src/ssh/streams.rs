@@ -35,11 +35,32 @@ pub(super) struct Streams {
 pub(super) struct Copying {
     /// Readable once the thread that copies the input is to end.
     stop: Option<OwnedFd>,
+    /// The input that a thread is to copy, until [`begin`](Copying::begin).
+    input: Option<Input>,
     /// Each ends when all of an output has been copied, after the number of the error if it could not be.
     pub(super) outputs: Vec<OwnedFd>,
 }
 
+/// An input, its way to the master, and what ends it.
+#[derive(Debug)]
+struct Input {
+    source: Option<OwnedFd>,
+    to: io::PipeWriter,
+    stop: OwnedFd,
+    preface: Vec<u8>,
+}
+
 impl Copying {
+    /// Reads the input from now on. Not before the session is open: what a refused one had read would be lost.
+    pub(super) fn begin(&mut self) -> io::Result<()> {
+        let Some(Input { source, to, stop, preface }) = self.input.take() else { return Ok(()) };
+        thread::Builder::new().name("ssh input".into()).spawn(move || {
+            // The program over there may have ended: there is nobody to tell.
+            let _ = copy_input(source, to, &stop, &preface);
+        })?;
+        Ok(())
+    }
+
     /// Whether all outputs have been copied, without waiting.
     pub(super) fn is_done(&mut self) -> io::Result<bool> {
         while let Some(done) = self.outputs.last() {
@@ -115,12 +136,8 @@ fn input(
     }
     let (read, write) = pipe()?;
     let stop = eventfd(0, EventfdFlags::CLOEXEC)?;
-    let (stop_there, preface) = (stop.try_clone()?, preface.to_vec());
-    copying.stop = Some(stop);
-    thread::Builder::new().name("ssh input".into()).spawn(move || {
-        // The program over there may have ended: there is nobody to tell.
-        let _ = copy_input(source, write, &stop_there, &preface);
-    })?;
+    let input = Input { source, to: write, stop: stop.try_clone()?, preface: preface.to_vec() };
+    (copying.stop, copying.input) = (Some(stop), Some(input));
     Ok(read.into())
 }
 
@@ -198,14 +215,9 @@ fn may_be_full(to: &OwnedFd) -> io::Result<bool> {
     })
 }
 
-/// Copies until the end, in the kernel where it can be.
+/// Copies until the end. Not by splice(2): that takes the place in a file when it begins to wait, and puts it back at its end, over
+/// what others have written there meanwhile, such as the other output.
 fn copy_output(from: &impl AsFd, to: OwnedFd) -> io::Result<()> {
-    while let Ok(moved) = splice(from, None, &to, None, CHUNK, SpliceFlags::empty()) {
-        if moved == 0 {
-            return Ok(());
-        }
-    }
-    // It cannot be, or fails: then writing says why.
     let mut chunk = vec![0; CHUNK];
     let mut to = Blocking(to);
     loop {

@@ -30,7 +30,14 @@ chroot=$(PATH=$PATH:/usr/sbin:/sbin command -v chroot) || {
     exit 125
 }
 at() {
-    case $1 in *..*) ;; *) [ -e \"$root$1\" ] && [ ! -L \"$root$1\" ] && return 0 ;; esac
+    way=$root left=${1#/} bad=
+    case $1 in *..*) bad=1 ;; esac
+    while [ -n \"$left\" ]; do
+        way=$way/${left%%/*}
+        [ -e \"$way\" ] && [ ! -L \"$way\" ] || bad=1
+        case $left in */*) left=${left#*/} ;; *) left= ;; esac
+    done
+    [ -n \"$bad\" ] || return 0
     [ -n \"$optional\" ] && return 1
     echo \"thither: there is no mount point $1 in $root: make it, or leave the mount out\" >&2
     exit 125
