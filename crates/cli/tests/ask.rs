@@ -79,11 +79,12 @@ fn for_the_users_own() {
 
 #[test]
 fn a_passphrase_by_the_users_own() {
-    let sshd = match Sshd::start() {
+    let test = Test::new();
+    // Whatever root's own shell would read here.
+    let sshd = match Sshd::options(&format!("SetEnv HOME={}", test.dir().display())) {
         Ok(sshd) => sshd,
         Err(reason) => testkit::skip!("{reason}"),
     };
-    let test = Test::new();
     let key = test.dir().join("key");
     std::fs::copy(sshd.identity(), &key).unwrap();
     let locked = std::process::Command::new("ssh-keygen")

@@ -30,6 +30,9 @@ fn both(way: &Way, root: &BusyboxRoot, options: &str) {
     let said = way.says(&args, b"in");
     assert_eq!(said, (format!("{hostile}.inx  y\n'z\n"), String::new(), 9));
     way.check(&["run", &place, "--dir", "/bin", "--", "pwd"], "/bin\n", 0);
+    let path =
+        ["run", &place, "--env", "PATH=/bin:/odd", "--", "sh", "-c", "echo $PATH$THITHER_PATH"];
+    way.check(&path, "/bin:/odd\n", 0);
     let (said, ..) = way.says(&["run", &place, "--clear-env", "--env", "A=1", "--", "env"], b"");
     assert!(said.lines().any(|line| line == "A=1"), "{said}");
     assert!(!said.contains("SSH_CONNECTION"), "{said}");

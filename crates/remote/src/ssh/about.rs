@@ -68,8 +68,8 @@ pub(super) fn shell_in(text: &str) -> Shell {
     }
     let path = lines().find_map(|line| line.strip_prefix("thither "));
     match path.and_then(|path| path.rsplit('/').next()).map(str::trim) {
-        // Not zsh, whose `exec` takes a builtin before a program.
-        Some("sh" | "ash" | "bash" | "dash" | "ksh" | "mksh") => Shell::Posix,
+        // Not zsh, whose `exec` takes a builtin before a program, nor ksh93, which says 256+n of a signal.
+        Some("sh" | "ash" | "bash" | "dash" | "mksh") => Shell::Posix,
         _ => Shell::Unknown,
     }
 }

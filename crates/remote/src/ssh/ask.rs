@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use thither_term::{Keeper, RawMode};
 
 use super::settings::Secret;
 
@@ -19,9 +19,12 @@ impl Secret {
     /// Without a terminal; `Interrupted` for ^C; `UnexpectedEof` for ^D.
     pub fn ask(question: &str) -> io::Result<Secret> {
         let mut terminal = File::options().read(true).write(true).open("/dev/tty")?;
-        let silent = Silent::new(terminal.try_clone()?)?;
+        // Neither shown, nor made signals of: one that ended us would leave the terminal so. The keeper is for those that do.
+        let raw = RawMode::enter(&terminal)?;
+        let keeper = Keeper::start(&raw, &terminal)?;
         terminal.write_all(question.as_bytes())?;
-        let mut line = Vec::new();
+        // It never grows, which would leave copies.
+        let mut line = Vec::with_capacity(LONGEST);
         let answer = loop {
             let mut byte = [0];
             match terminal.read(&mut byte) {
@@ -31,7 +34,10 @@ impl Secret {
                 Ok(_) if byte[0] == 4 && line.is_empty() => {
                     break Err(io::ErrorKind::UnexpectedEof.into());
                 }
-                Ok(_) if matches!(byte[0], 8 | 127) => drop(line.pop()),
+                Ok(_) if matches!(byte[0], 8 | 127) => {
+                    // A whole character of UTF-8, whose other bytes begin with the bits 10.
+                    while line.pop().is_some_and(|byte| byte & 0xc0 == 0x80) {}
+                }
                 // ^U
                 Ok(_) if byte[0] == 21 => line.clear(),
                 Ok(_) if line.len() < LONGEST => line.push(byte[0]),
@@ -41,31 +47,8 @@ impl Secret {
             }
         };
         let secret = Secret::new(line);
-        drop(silent);
+        drop((keeper, raw));
         terminal.write_all(b"\n")?;
         answer.map(|()| secret)
-    }
-}
-
-/// A terminal that neither shows keys nor makes signals of them: one that ended us would leave it so.
-struct Silent {
-    terminal: File,
-    before: Termios,
-}
-
-impl Silent {
-    fn new(terminal: File) -> io::Result<Silent> {
-        let before = tcgetattr(&terminal)?;
-        let mut modes = before.clone();
-        modes.local_modes -= LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG;
-        tcsetattr(&terminal, OptionalActions::Flush, &modes)?;
-        Ok(Silent { terminal, before })
-    }
-}
-
-impl Drop for Silent {
-    fn drop(&mut self) {
-        // There is nobody to tell.
-        let _ = tcsetattr(&self.terminal, OptionalActions::Now, &self.before);
     }
 }

@@ -82,7 +82,13 @@ impl Ssh {
                 .map_err(|error| here(error.into()))?;
         let null =
             std::fs::File::options().read(true).write(true).open("/dev/null").map_err(here)?;
-        let session = Session { term: None, line: name.as_bytes(), subsystem: true, agent: false, variables: &[] };
+        let session = Session {
+            term: None,
+            line: name.as_bytes(),
+            subsystem: true,
+            agent: false,
+            variables: &[],
+        };
         mux.open(&session, [theirs.as_fd(), theirs.as_fd(), null.as_fd()]).map_err(here)?;
         drop(theirs);
         match mux.wait(Some(PATIENCE)).map_err(here)? {

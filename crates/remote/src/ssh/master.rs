@@ -38,6 +38,8 @@ const LONGEST_PATH: usize = 107 - 17;
 pub(super) const MASTERS: u32 = 32;
 /// How often we look whether another program has started the master that we both want.
 const LOOK: Duration = Duration::from_millis(20);
+/// After how many looks the user is told what we wait for: 2 seconds.
+const PATIENT_LOOKS: u32 = 100;
 /// For how long it is believed what was found out about a host: what its configuration includes may have changed.
 const FRESH: Duration = Duration::from_secs(3600);
 /// How long a login shell may take to say which it is.
@@ -106,11 +108,16 @@ impl Master {
         let here = |source: io::Error| here(place, source);
         let lock_path = self.beside("lock");
         let mut lock = sweep::lock_file(&lock_path).map_err(here)?;
+        let mut looks = 0_u32;
         while !lock::try_lock(&lock, Kind::Exclusive).map_err(here)?
             || !sweep::is_still(&lock, &lock_path)
         {
             if wait(&[Interest::Nothing], cancel, Some(LOOK)).map_err(here)?.is_none() {
                 return Err(Error::Cancelled { place: place.into() });
+            }
+            looks += 1;
+            if looks == PATIENT_LOOKS {
+                tracing::warn!("waiting for another program that connects to {place}");
             }
             lock = sweep::lock_file(&lock_path).map_err(here)?;
         }
@@ -202,7 +209,15 @@ impl Master {
     /// What is known of the host.
     pub(super) fn about(&self) -> About {
         let text = fs::read_to_string(self.about_path()).unwrap_or_default();
-        About::parse(&text).unwrap_or_default()
+        About::parse(&text).unwrap_or_else(|| {
+            // Who started it was killed before it had noted it, or has not yet.
+            let about = Effective::of(&self.settings).and_then(|effective| {
+                let about = About::of(self.ask_for_shell()?, &effective);
+                self.note(&about)?;
+                Ok(about)
+            });
+            about.unwrap_or_default()
+        })
     }
 
     /// The same if it is new enough for another master, too.
@@ -213,7 +228,7 @@ impl Master {
     }
 
     fn note(&self, about: &About) -> io::Result<()> {
-        let new = self.beside("new");
+        let new = self.beside(&format!("new{}", std::process::id()));
         fs::write(&new, about.to_string())?;
         fs::rename(new, self.about_path())
     }
@@ -230,8 +245,13 @@ impl Master {
         let Some(mut mux) = self.running()? else { return Ok(Shell::Unknown) };
         let (mut reader, writer) = io::pipe()?;
         let null = File::options().read(true).write(true).open("/dev/null")?;
-        let session =
-            Session { term: None, line: b"echo thither $SHELL", subsystem: false, agent: false, variables: &[] };
+        let session = Session {
+            term: None,
+            line: b"echo thither $SHELL",
+            subsystem: false,
+            agent: false,
+            variables: &[],
+        };
         mux.open(&session, [null.as_fd(), writer.as_fd(), null.as_fd()])?;
         drop(writer);
         if mux.wait(Some(SHELL_ANSWERS))? != News::Opened {

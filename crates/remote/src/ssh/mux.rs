@@ -150,7 +150,8 @@ impl Mux {
             .number(u32::MAX) // No escape character: keys are ours.
             .text(session.term.unwrap_or_default())
             .text(session.line);
-        let message = session.variables.iter().fold(message, |message, variable| message.text(variable));
+        let message =
+            session.variables.iter().fold(message, |message, variable| message.text(variable));
         self.send(&message)?;
         fds.into_iter().try_for_each(|fd| self.pass(fd))
     }

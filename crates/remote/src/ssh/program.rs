@@ -141,8 +141,10 @@ fn whole_seconds(time: Duration) -> u64 {
 }
 
 /// A word of the command line that `ssh` would take for an option or a host for something else.
+/// It may also become a word of a shell's, in a ProxyCommand.
 pub(super) fn is_bad_host(host: &str) -> bool {
-    host.is_empty() || host.starts_with('-') || host.contains(['\0', '\n'])
+    let is_plain = |char: char| char.is_alphanumeric() || "._:%-".contains(char);
+    host.is_empty() || host.starts_with('-') || !host.chars().all(is_plain)
 }
 
 /// The files whose changes may change what a host is.

@@ -360,6 +360,8 @@ impl Control for Held {
                     let _ = epoll::delete(&self.watch, &self.mux);
                 }
                 Ok(News::NoTerminal) => {
+                    // It runs all the same, and does not end with a terminal.
+                    self.terminal = None;
                     let text = "the host gives no terminal";
                     return Err(self.failed("open a terminal", io::Error::other(text)));
                 }

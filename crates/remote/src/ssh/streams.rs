@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::{FileType, Mode, OFlags, fcntl_getfl, fstat};
-use rustix::pipe::{SpliceFlags, splice};
 use rustix::termios::isatty;
 use thither_place::Stream;
 use thither_term::{Interest, poll};

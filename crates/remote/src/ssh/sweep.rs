@@ -14,6 +14,9 @@ use super::mux::dial;
 /// What was noted of a host that nobody has connected to for so long goes as well.
 const FORGOTTEN: Duration = Duration::from_secs(30 * 24 * 3600);
 
+/// What is used for a moment is not used any more after so long.
+const MOMENT: Duration = Duration::from_secs(60);
+
 /// Opens the file that is locked by who starts a master, and makes it if it is missing.
 pub(super) fn lock_file(path: &Path) -> io::Result<File> {
     File::options().write(true).create(true).truncate(false).mode(0o600).open(path)
@@ -32,21 +35,23 @@ pub(super) fn sweep(folder: &Path) {
         let (name, path) = (entry.file_name(), entry.path());
         let (name, lock) = (name.as_bytes(), path.extension().is_some_and(|end| end == "lock"));
         if name.starts_with(b"about-") {
-            let age = entry
-                .metadata()
-                .and_then(|file| file.modified())
-                .ok()
-                .and_then(|at| at.elapsed().ok());
-            if age.is_some_and(|age| age > FORGOTTEN) {
+            if age(&entry).is_some_and(|age| age > FORGOTTEN) {
                 let _ = fs::remove_file(&path);
             }
         } else if name.starts_with(b"ssh-") && lock {
             let _ = sweep_master(&path);
-        } else if (name.starts_with(b"fwd-") || name.starts_with(b"ask-")) && is_dead(&path) {
+        } else if (name.starts_with(b"fwd-") || name.starts_with(b"ask-"))
+            && age(&entry).is_some_and(|age| age > MOMENT)
+            && is_dead(&path)
+        {
             // Whoever made it was killed in between: it is used for a moment.
             let _ = fs::remove_file(&path);
         }
     }
+}
+
+fn age(entry: &fs::DirEntry) -> Option<Duration> {
+    entry.metadata().and_then(|file| file.modified()).ok()?.elapsed().ok()
 }
 
 fn sweep_master(lock_path: &Path) -> io::Result<()> {
@@ -82,6 +87,12 @@ mod tests {
         let _runs = UnixListener::bind(at("ssh-a-0")).unwrap();
         drop(UnixListener::bind(at("ssh-b-0")).unwrap());
         drop(UnixListener::bind(at("fwd-1")).unwrap());
+        drop(UnixListener::bind(at("fwd-2")).unwrap());
+        // One of long ago: a socket has no way to be told so but utimensat(2).
+        let long_ago = rustix::fs::Timespec { tv_sec: 1_000_000_000, tv_nsec: 0 };
+        let times = rustix::fs::Timestamps { last_access: long_ago, last_modification: long_ago };
+        rustix::fs::utimensat(rustix::fs::CWD, at("fwd-1"), &times, rustix::fs::AtFlags::empty())
+            .unwrap();
         let _asks = UnixListener::bind(at("ask-1")).unwrap();
         for name in ["ssh-a-0", "ssh-b-0", "ssh-c-0"] {
             lock_file(&at(&format!("{name}.lock"))).unwrap();
@@ -99,7 +110,7 @@ mod tests {
             .collect();
         left.sort();
         let expected =
-            ["about-a", "ask-1", "container-1", "ssh-a-0", "ssh-a-0.lock", "ssh-d-0.lock"];
+            ["about-a", "ask-1", "container-1", "fwd-2", "ssh-a-0", "ssh-a-0.lock", "ssh-d-0.lock"];
         assert_eq!(left, expected);
         assert!(is_still(&starting, &at("ssh-d-0.lock")));
         fs::remove_file(at("ssh-d-0.lock")).unwrap();

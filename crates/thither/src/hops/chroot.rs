@@ -17,6 +17,14 @@ use crate::address::{Hop, encode};
 use crate::connect::ConnectError;
 use crate::options::{Options, keys_of_every_place};
 
+/// The `PATH` that a command is to have inside, which is not for what is run outside.
+const PATH: &str = "THITHER_PATH";
+const SET_PATH: &str = "PATH=$THITHER_PATH;export PATH;unset THITHER_PATH;";
+
+fn has_path(command: &Command) -> bool {
+    command.env.iter().any(|(name, value)| name == "PATH" && value.is_some())
+}
+
 /// What only `thither` itself can do.
 const BEYOND_A_SCRIPT: [&str; 4] = ["overlay", "read-only", "subids", "skip-chdir"];
 
@@ -143,7 +151,15 @@ impl Beyond {
         }
         words.push(self.own_address.clone());
         words.push("--".into());
-        let mut outer = Command::new("thither").args(words);
+        let mut outer = match has_path(command) {
+            false => Command::new("thither"),
+            true => Command::new("sh").args([
+                "-c",
+                &format!("thither=$(command -v thither);{SET_PATH}exec \"$thither\" \"$@\""),
+                "sh",
+            ]),
+        };
+        outer = outer.args(words);
         if let Program::Named(name) = &command.program {
             outer = outer.arg(name);
         }
@@ -186,6 +202,11 @@ impl Place for Beyond {
             false => self.by_script(command)?,
         };
         outer.env = command.env.clone();
+        for (name, value) in &mut outer.env {
+            if name == "PATH" && value.is_some() {
+                *name = PATH.into();
+            }
+        }
         outer.env_clear = command.env_clear && !by_thither;
         outer.streams = command.streams.clone();
         outer.cancel = command.cancel.clone();
@@ -195,7 +216,8 @@ impl Place for Beyond {
 
 /// The line that becomes the command in the root.
 fn enter(command: &Command) -> Vec<u8> {
-    let mut line = b"exec \"$chroot\" ".to_vec();
+    let path = if has_path(command) { SET_PATH } else { "" };
+    let mut line = format!("{path}exec \"$chroot\" ").into_bytes();
     if let Some(user) = &command.user {
         line.extend_from_slice(&word(format!("--userspec={user}")));
         line.push(b' ');

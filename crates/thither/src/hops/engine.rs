@@ -40,24 +40,23 @@ pub(super) fn engine(outer: &Outer, settings: &Settings) -> Engine {
         Host::Tcp { host, port } => Endpoint::Tcp { host: host.clone(), port: *port },
     };
     let name = format!("{}|{}", outer.address, settings.host);
-    let (place, way) = (outer.place.clone(), OnceLock::new());
+    let (place, known) = (outer.place.clone(), OnceLock::<Way>::new());
     let open = move || {
+        if let Some(way) = known.get() {
+            return way(place.as_ref(), &to);
+        }
         let mut failed = None;
-        let way = way.get_or_init(|| {
-            WAYS.iter().copied().find(|way| match way(place.as_ref(), &to).and_then(answers) {
-                Ok(()) => true,
+        for way in WAYS {
+            match way(place.as_ref(), &to).and_then(answers) {
+                Ok(()) => return known.get_or_init(|| way)(place.as_ref(), &to),
                 Err(error) => {
                     tracing::debug!(%error, "a way to the engine does not lead there");
                     // The first one is the usual one.
                     failed.get_or_insert(error);
-                    false
                 }
-            })
-        });
-        match way {
-            Some(way) => way(place.as_ref(), &to),
-            None => Err(failed.unwrap_or_else(|| io::ErrorKind::NotConnected.into())),
+            }
         }
+        Err(failed.unwrap_or_else(|| io::ErrorKind::NotConnected.into()))
     };
     Engine::new(name, Dial::Stream(Arc::new(open)))
 }
