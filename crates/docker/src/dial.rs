@@ -195,3 +195,19 @@ pub(crate) fn failed(engine: &str, source: io::Error) -> Error {
     }
     Error::Connect { engine, source }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_over_there_is_kept_alive() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let dial = Dial::Tcp { host: "127.0.0.1".into(), port };
+        let stream = dial.open(Duration::from_secs(10), None).unwrap();
+        assert!(sockopt::socket_keepalive(&stream).unwrap());
+        assert_eq!(sockopt::tcp_keepidle(&stream).unwrap(), KEEP_ALIVE);
+        assert_eq!(sockopt::tcp_keepintvl(&stream).unwrap(), KEEP_ALIVE);
+    }
+}
