@@ -104,3 +104,72 @@ fn without_tar_there() {
     assert_ne!(code, 0);
     there_and_back(&host, &host.place());
 }
+
+/// A directory over there that holds a megabyte and an old file, for as long as this lives.
+struct Full(std::path::PathBuf);
+
+impl Full {
+    fn at(host: &Host) -> Full {
+        let folder = host.folder().join("full");
+        std::fs::create_dir(&folder).unwrap();
+        let mount = ["-t", "tmpfs", "-o", "size=1m,mode=1777", "none"];
+        let mounted = std::process::Command::new("mount").args(mount).arg(&folder).status();
+        assert!(mounted.unwrap().success());
+        let open = std::process::Command::new("chmod").args(["755"]).arg(host.folder()).status();
+        assert!(open.unwrap().success());
+        std::fs::write(folder.join("old"), "old").unwrap();
+        let mut chown = std::process::Command::new("chown");
+        assert!(chown.arg(&host.user).arg(folder.join("old")).status().unwrap().success());
+        Full(folder)
+    }
+}
+
+impl Drop for Full {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg(&self.0).status();
+    }
+}
+
+/// A file and a tree that do not fit leave all as it was, and the error says why.
+fn a_full_disk_at(host: &Host) {
+    let full = Full::at(host);
+    let source = host.folder().join("large");
+    tree(&source);
+    let there = |name: &str| format!("{}::{}", host.place(), full.0.join(name).display());
+    for (what, name) in [(source.join("sub/large"), "old"), (source, "new")] {
+        let words = ["cp".into(), "-r".into(), what.into_os_string(), there(name).into()];
+        let (out, err, code) = says(&mut host.thither(words));
+        assert_eq!((out.as_str(), code), ("", 125), "{err}");
+        assert!(err.to_lowercase().contains("no space left on device"), "{err}");
+    }
+    let names: Vec<OsString> =
+        std::fs::read_dir(&full.0).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["old"]);
+    assert_eq!(std::fs::read_to_string(full.0.join("old")).unwrap(), "old");
+}
+
+#[test]
+fn a_full_disk_there() {
+    let host = host!("sh");
+    a_full_disk_at(&host);
+}
+
+#[test]
+fn a_host_for_sftp_alone() {
+    let host = host!("sh", "ForceCommand internal-sftp");
+    let (source, back) = (host.folder().join("source"), host.folder().join("back"));
+    tree(&source);
+    // The test's own folder is nobody else's, and the home is that of other tests, too.
+    let remote = format!("{}::by sftp {}", host.place(), std::process::id());
+    for [from, to] in [[source.to_str().unwrap(), &remote], [&remote, back.to_str().unwrap()]] {
+        let said = says(&mut host.thither(["cp", "-r", from, to]));
+        assert_eq!(said, (String::new(), String::new(), 0));
+    }
+    same(&source, &back);
+    a_full_disk_at(&host);
+    // It lies in the user's home, which other tests share.
+    let home = std::process::Command::new("getent").args(["passwd", &host.user]).output().unwrap();
+    let home = String::from_utf8(home.stdout).unwrap().split(':').nth(5).unwrap().to_owned();
+    std::fs::remove_dir_all(Path::new(&home).join(format!("by sftp {}", std::process::id())))
+        .unwrap();
+}
