@@ -100,10 +100,18 @@ fn check(script: Script, expected: Result<Ending, &str>, shown: &str) {
         stage.program.write_all(b"\x1b[?1049hhello").unwrap();
         stage.cue.write_all(b"x").unwrap();
         let result = catch_unwind(AssertUnwindSafe(|| attach(process, &Interact::default())));
-        let mut text = [0; 256];
-        let n = rustix::io::read(&pty.leader, &mut text).unwrap();
         let same = Modes::of(&pty.follower).unwrap() == before;
-        (result, same, String::from_utf8_lossy(&text[..n]).into_owned())
+        // A terminal hands over what was written in as many pieces as it likes: all has come when this has.
+        let end = b"(all)";
+        rustix::io::write(&pty.follower, end).unwrap();
+        let mut text = Vec::new();
+        while !text.ends_with(end) {
+            let mut chunk = [0; 256];
+            let read = rustix::io::read(&pty.leader, &mut chunk).unwrap();
+            text.extend_from_slice(&chunk[..read]);
+        }
+        text.truncate(text.len() - end.len());
+        (result, same, String::from_utf8_lossy(&text).into_owned())
     });
     let result = match result {
         Ok(result) => result.map_err(|error| error.to_string()),
