@@ -40,6 +40,11 @@ pub(super) fn sweep(folder: &Path) {
             }
         } else if name.starts_with(b"ssh-") && lock {
             let _ = sweep_master(&path);
+        } else if name.starts_with(b"ssh-") && is_note(&path) {
+            // Half of a note, whose writer was killed.
+            if age(&entry).is_some_and(|age| age > MOMENT) {
+                let _ = fs::remove_file(&path);
+            }
         } else if (name.starts_with(b"fwd-") || name.starts_with(b"ask-"))
             && age(&entry).is_some_and(|age| age > MOMENT)
             && is_dead(&path)
@@ -48,6 +53,11 @@ pub(super) fn sweep(folder: &Path) {
             let _ = fs::remove_file(&path);
         }
     }
+}
+
+/// Whether it is what a note is written to before it gets its name.
+fn is_note(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end.as_bytes().starts_with(b"new"))
 }
 
 fn age(entry: &fs::DirEntry) -> Option<Duration> {
@@ -103,14 +113,25 @@ mod tests {
         fs::write(at("about-a"), "").unwrap();
         let old = File::create(at("about-b")).unwrap();
         old.set_modified(std::time::SystemTime::now() - 2 * FORGOTTEN).unwrap();
+        let half = File::create(at("ssh-a-0.new7")).unwrap();
+        half.set_modified(std::time::SystemTime::now() - 2 * MOMENT).unwrap();
+        fs::write(at("ssh-a-0.new8"), "").unwrap();
         sweep(folder.path());
         let mut left: Vec<String> = fs::read_dir(folder.path())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
         left.sort();
-        let expected =
-            ["about-a", "ask-1", "container-1", "fwd-2", "ssh-a-0", "ssh-a-0.lock", "ssh-d-0.lock"];
+        let expected = [
+            "about-a",
+            "ask-1",
+            "container-1",
+            "fwd-2",
+            "ssh-a-0",
+            "ssh-a-0.lock",
+            "ssh-a-0.new8",
+            "ssh-d-0.lock",
+        ];
         assert_eq!(left, expected);
         assert!(is_still(&starting, &at("ssh-d-0.lock")));
         fs::remove_file(at("ssh-d-0.lock")).unwrap();
