@@ -132,8 +132,8 @@ impl Master {
         }
         remove(&self.path).map_err(here)?;
         // Asking takes as long as all the rest that we do. Who is asked for a password has to be known for certain.
-        let noted = self.noted().filter(|_| settings.password.is_none());
-        let effective = match noted {
+        let noted = self.noted();
+        let effective = match noted.filter(|_| settings.password.is_none()) {
             Some(about) => about.effective(),
             None => Effective::of(settings).map_err(|source| match source.kind() {
                 io::ErrorKind::Other => failed(place, source.to_string().as_bytes()),

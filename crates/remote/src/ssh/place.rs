@@ -148,6 +148,7 @@ impl Ssh {
             return Err(here(&place, source));
         }
         let token = token().map_err(|source| here(&place, source))?;
+        let mut refused_by_new = 0;
         for number in 0..MASTERS {
             let master =
                 Master::new(&self.settings, number).map_err(|source| here(&place, source))?;
@@ -161,12 +162,15 @@ impl Ssh {
             let host = Host { place: &place, master: &master, about };
             match session::start(&host, mux, &request, command)? {
                 Ok(process) => return Ok(process),
-                // One that has no session yet has room: this host refuses them all, and would each of the others.
-                Err(why) if is_new => {
-                    tracing::debug!(why, number, "the host refuses sessions");
-                    break;
+                Err(why) => {
+                    tracing::debug!(why, number, "the host refuses one more session");
+                    refused_by_new += usize::from(is_new);
                 }
-                Err(why) => tracing::debug!(why, number, "the host refuses one more session"),
+            }
+            // A new one has room, unless the session that asked it for its shell is still ending. The next one asks nothing: a host
+            // that refuses that one as well refuses them all.
+            if refused_by_new == 2 {
+                break;
             }
         }
         self.spawn_by_program(command, &place, &token)
