@@ -24,6 +24,7 @@ pub mod launch;
 pub mod state;
 pub mod streams;
 pub mod users;
+pub mod wire;
 #[cfg(feature = "tls")]
 pub mod tls;
 
