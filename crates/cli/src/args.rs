@@ -1,6 +1,7 @@
 //! The command line: help, man page and completions all come from here.
 
 mod options;
+pub(crate) mod serve;
 
 use std::ffi::OsString;
 
@@ -136,6 +137,27 @@ Examples:
   thither cp chroot:/srv/debian::/etc/os-release - | grep VERSION
   date | thither cp - chroot:/srv/debian::/etc/stamp")]
     Cp(Deferred<Cp>),
+    /// Let others be here: run what `daemon:` asks for, until a TERM
+    ///
+    /// Without options it listens on a Unix socket that only you and root can use, which `daemon:` means. With `--listen` it is
+    /// reached over TCP, by clients that were paired with it and by nobody else. What they run is run as you.
+    #[command(after_help = "\
+Examples:
+  thither serve
+  thither serve pair
+  thither serve --listen 192.0.2.1
+  thither serve --python --socket /tmp/me.sock
+  thither serve list
+  thither serve revoke laptop")]
+    Serve(Deferred<serve::Serve>),
+    /// Become known to a daemon on another host, and know it
+    ///
+    /// The token that `thither serve pair` has printed there is asked for, or read from standard input.
+    #[command(after_help = "\
+Examples:
+  thither pair build.example.org
+  ssh build.example.org thither serve pair | thither pair build.example.org")]
+    Pair(Deferred<serve::Pair>),
     /// Print the man page or the completions of a shell
     #[command(after_help = "\
 Examples:

@@ -6,7 +6,7 @@ mod ssh_config;
 
 use std::fmt::Write;
 
-use thither::error::{printable, quoted};
+use thither::error::{json, printable, quoted};
 
 use crate::args::List;
 use crate::report::{Failure, write_stdout};
@@ -40,14 +40,14 @@ pub(crate) fn list(list: &List) -> Result<u8, Failure> {
 }
 
 /// What is listed: rows of texts that others have written.
-struct Rows {
+pub(crate) struct Rows {
     /// The keys of the texts, in the order of JSON.
-    keys: &'static [&'static str],
-    rows: Vec<Vec<String>>,
+    pub(crate) keys: &'static [&'static str],
+    pub(crate) rows: Vec<Vec<String>>,
     /// The columns of the table, as indices of the keys.
-    columns: &'static [usize],
+    pub(crate) columns: &'static [usize],
     /// The column that is completed by shells.
-    name: usize,
+    pub(crate) name: usize,
 }
 
 impl Rows {
@@ -63,7 +63,7 @@ impl Rows {
         names.filter(is_plain).map(|name| format!("{name}\n")).collect()
     }
 
-    fn table(&self) -> String {
+    pub(crate) fn table(&self) -> String {
         let column = |row: &[String]| -> Vec<String> {
             self.columns.iter().map(|column| printable(&row[*column])).collect()
         };
@@ -85,10 +85,10 @@ impl Rows {
         text
     }
 
-    fn json(&self) -> String {
+    pub(crate) fn json(&self) -> String {
         let object = |row: &Vec<String>| {
             let pairs = self.keys.iter().zip(row);
-            let pairs = pairs.map(|(key, value)| format!("{}: {}", quote(key), quote(value)));
+            let pairs = pairs.map(|(key, value)| format!("{}: {}", json(key), json(value)));
             format!("  {{{}}}", pairs.collect::<Vec<_>>().join(", "))
         };
         match self.rows.is_empty() {
@@ -99,27 +99,6 @@ impl Rows {
             }
         }
     }
-}
-
-/// A string of JSON, RFC 8259 section 7, with all that a terminal would obey escaped.
-fn quote(text: &str) -> String {
-    let mut quoted = String::from("\"");
-    for char in text.chars() {
-        match char {
-            '"' | '\\' => {
-                quoted.push('\\');
-                quoted.push(char);
-            }
-            ' '..='~' => quoted.push(char),
-            _ => {
-                for unit in char.encode_utf16(&mut [0; 2]) {
-                    let _ = write!(quoted, "\\u{unit:04x}");
-                }
-            }
-        }
-    }
-    quoted.push('"');
-    quoted
 }
 
 #[cfg(test)]

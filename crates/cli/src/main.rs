@@ -6,6 +6,7 @@ mod python;
 mod container;
 mod list;
 mod cp;
+mod serve;
 mod pychroot;
 mod generate;
 mod report;
@@ -40,6 +41,8 @@ fn act() -> Result<u8, report::Failure> {
         args::Verb::Attach(verb) => container::attach(&verb.0),
         args::Verb::List(verb) => list::list(&verb.0),
         args::Verb::Cp(verb) => cp::cp(verb.0),
+        args::Verb::Serve(verb) => serve::serve(verb.0),
+        args::Verb::Pair(verb) => serve::pair_with(&verb.0),
         args::Verb::Generate { what } => generate::generate(what),
     }
 }

@@ -115,3 +115,41 @@ fn a_passphrase_by_the_users_own() {
     assert_eq!(session.wait().code(), Some(0));
     assert!(!session.transcript().contains("sesame"));
 }
+
+/// A key, and then a code that the host asks for by a question of its own (RFC 4256): here PAM asks for the user's password.
+#[test]
+fn a_code_by_the_users_own() {
+    let user = match PasswordUser::new() {
+        Ok(user) => user,
+        Err(reason) => testkit::skip!("{reason}"),
+    };
+    let sshd = match Sshd::options(
+        "UsePAM yes\nKbdInteractiveAuthentication yes\nAuthenticationMethods publickey,keyboard-interactive",
+    ) {
+        Ok(sshd) => sshd,
+        Err(reason) => testkit::skip!("{reason}"),
+    };
+    let test = Test::new();
+    let config = format!(
+        "Host there\n HostName 127.0.0.1\n Port {}\n User {}\n IdentityFile {}\n IdentitiesOnly yes\n IdentityAgent none\n \
+         UserKnownHostsFile {}\n",
+        sshd.port(),
+        user.name(),
+        sshd.identity().display(),
+        sshd.known_hosts().display()
+    );
+    let config = test.file("config", &config);
+    let wrapper = test.dir().join("ssh");
+    testkit::write_program(
+        &wrapper,
+        &format!("#!/bin/sh\nexec ssh -F {} \"$@\"\n", config.display()),
+    );
+    let mut thither = test.thither(["run", "ssh:there", "--", "sh", "-c", "echo I am $(id -un)"]);
+    thither.env("THITHER_SSH", &wrapper);
+    let mut session = Session::spawn(thither, (120, 24));
+    session.expect("Password:");
+    session.line(user.password());
+    session.expect(format!("I am {}", user.name()));
+    assert_eq!(session.wait().code(), Some(0));
+    assert!(!session.transcript().contains(user.password()));
+}

@@ -10,7 +10,7 @@ use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
 };
 use thither_place::{Control, Event, Exit, WindowSize};
-use thither_term::Interest;
+use thither_term::{Interest, Watch};
 
 use crate::answer::{Answer, Pending, REST};
 use crate::driver::Driver;
@@ -18,7 +18,6 @@ use crate::error::Error;
 use crate::model::ExecState;
 use crate::relay::{Broken, END_OF_INPUT, Step};
 use crate::target::{self, Target, WaitFor, Waiting};
-use crate::watch::Watch;
 
 const STREAM: usize = 0;
 const END: usize = 1;

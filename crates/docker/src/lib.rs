@@ -25,7 +25,6 @@ mod relay;
 pub mod frame;
 mod input;
 mod plumbing;
-mod watch;
 mod upload;
 mod files;
 mod unpack;

@@ -10,11 +10,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
-use thither_term::{Destination, Drained, Spliced};
+use thither_term::{Destination, Drained, Spliced, Watch};
 
 use crate::frame::{self, Of};
 use crate::input::{Input, Sent};
-use crate::watch::Watch;
 
 mod excuse;
 

@@ -142,6 +142,27 @@ pub fn printable(text: &str) -> String {
     result
 }
 
+/// A string of JSON, RFC 8259 section 7, with all that a terminal would obey escaped, and all else that is not ASCII.
+#[must_use]
+pub fn json(text: &str) -> String {
+    use std::fmt::Write;
+
+    let mut result = String::from("\"");
+    for char in text.chars() {
+        match char {
+            '"' | '\\' => result.extend(['\\', char]),
+            ' '..='~' => result.push(char),
+            _ => {
+                for unit in char.encode_utf16(&mut [0; 2]) {
+                    let _ = write!(result, "\\u{unit:04x}");
+                }
+            }
+        }
+    }
+    result.push('"');
+    result
+}
+
 /// Unicode's general category Cf, as far as it changes how a line is shown (Unicode Standard, 23.2 and UAX 9).
 fn is_format(char: char) -> bool {
     matches!(char,

@@ -6,6 +6,9 @@
 //! With a terminal the command runs under a supervisor, which leads its session: see [`launch`].
 //! Dropping such a [`Process`] hangs up its terminal; dropping one without a terminal lets it run on.
 
+mod session;
+
+use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -19,11 +22,13 @@ use thither_term::WindowSize;
 
 use crate::archive::{Archive, Tree, named, put_files};
 use crate::error::quoted;
-use crate::launch::{self, Exec, Files, Found, Launch, LaunchError, Resolved};
+use crate::launch::{self, Exec, Files, Found, Launch, LaunchError, Resolved, Supervisor};
 use crate::process::{Control, Event};
 use crate::streams::Plumbing;
 use crate::users::Accounts;
 use crate::{Command, Error, Exit, Place, Process, Result};
+
+pub use session::spawn_in_session;
 
 const NAME: &str = "local:";
 
@@ -36,8 +41,8 @@ pub struct Local;
 
 impl Place for Local {
     fn spawn(&self, command: &Command) -> Result<Process> {
-        let files = Host { user: command.user.as_deref() };
-        let prepared = Prepared::new(command, &files)?;
+        let files = Host { user: command.user.as_deref(), start: None };
+        let prepared = Prepared::new(command, std::env::vars_os(), &files)?;
         let control = prepared.control().map_err(|error| prepared.error(error, &files))?;
         Ok(prepared.plumbing.attach(Process::new(control)))
     }
@@ -75,8 +80,15 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn new(command: &Command, files: &Host<'_>) -> Result<Prepared> {
-        let mut resolved = Resolved::new(command, std::env::vars_os(), files)?;
+    fn new(
+        command: &Command,
+        base: impl IntoIterator<Item = (OsString, OsString)>,
+        files: &Host<'_>,
+    ) -> Result<Prepared> {
+        let mut resolved = Resolved::new(command, base, files)?;
+        if let Some(start) = files.start {
+            resolved.dir = Some(start.join(resolved.dir.as_deref().unwrap_or(Path::new(""))));
+        }
         // Who one is already needs no right to become.
         let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         resolved.identity.take_if(|who| (who.uid, who.gid) == own);
@@ -89,23 +101,26 @@ impl Prepared {
 
     fn control(&self) -> std::result::Result<Box<dyn Control>, LaunchError> {
         Ok(match self.plumbing.pty {
-            Some(_) => {
-                let launch = Launch {
-                    place: NAME,
-                    exec: &self.exec,
-                    plumbing: &self.plumbing,
-                    namespaces: 0,
-                    enter: &|| Ok(()),
-                    arrange: None,
-                    instead: None,
-                };
-                // SAFETY: nothing is done on entering, and nothing instead.
-                Box::new(unsafe { launch::launch(&launch) }?)
-            }
+            Some(_) => Box::new(self.supervisor()?),
             None => {
-                Box::new(Child { pidfd: launch::spawn(&self.exec, &self.plumbing)?, exit: None })
+                let (_, pidfd) = launch::spawn(&self.exec, &self.plumbing)?;
+                Box::new(Child { pidfd, exit: None })
             }
         })
+    }
+
+    fn supervisor(&self) -> std::result::Result<Supervisor, LaunchError> {
+        let launch = Launch {
+            place: NAME,
+            exec: &self.exec,
+            plumbing: &self.plumbing,
+            namespaces: 0,
+            enter: &|| Ok(()),
+            arrange: None,
+            instead: None,
+        };
+        // SAFETY: nothing is done on entering, and nothing instead.
+        unsafe { launch::launch(&launch) }
     }
 
     fn error(&self, error: LaunchError, files: &Host<'_>) -> Error {
@@ -136,6 +151,7 @@ fn failed(action: &str, source: io::Error) -> Error {
 /// The files of this machine, and the one user that is asked about.
 struct Host<'a> {
     user: Option<&'a str>,
+    start: Option<&'a Path>,
 }
 
 impl Files for Host<'_> {
@@ -163,7 +179,7 @@ impl Files for Host<'_> {
     }
 
     fn start(&self) -> Option<&Path> {
-        None
+        self.start
     }
 
     /// The files, and for a user whom they do not list what `getent(1)` says, which asks the directory service.

@@ -74,6 +74,15 @@ pub trait Place: Send + Sync {
         archive::put_by_command(self, archive, path)
     }
 
+    /// A stream to an interpreter of Python that runs there already for all who come, if the place keeps one. It expects what
+    /// `serve` of thither's agent expects.
+    ///
+    /// # Errors
+    /// When the place cannot be asked.
+    fn interpreter(&self) -> Result<Option<OwnedFd>> {
+        Ok(None)
+    }
+
     /// The same place once more, to outlive this one, if its [`get`](Place::get) and [`put`](Place::put) of absolute paths
     /// are more than commands over there. Who runs there already, an interpreter say, then copies files by it.
     fn own_files(&self) -> Option<Arc<dyn Place>> {

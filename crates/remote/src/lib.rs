@@ -10,10 +10,17 @@
 //! let output = web.output(&Command::new("uname").arg("-n"))?;
 //! # Ok::<(), thither_place::Error>(())
 //! ```
+//!
+//! [`Daemon`](daemon::Daemon), with the feature `daemon`, is a machine where `thither serve` runs.
 
+#[cfg(feature = "daemon")]
+pub mod daemon;
 pub mod ssh;
 pub mod sftp;
+mod through;
 #[cfg(feature = "ssh-builtin")]
 mod builtin;
 
+#[cfg(feature = "daemon")]
+pub use daemon::Daemon;
 pub use ssh::Ssh;

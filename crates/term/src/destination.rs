@@ -106,6 +106,13 @@ impl<'fd> Destination<'fd> {
         }
     }
 
+    /// Whether a [`write`](Destination::write) may block unless a poll has just found it ready. Others say themselves that they
+    /// take nothing.
+    #[must_use]
+    pub fn may_block(&self) -> bool {
+        matches!(self.kind, Kind::Pipe { blocking: true } | Kind::Terminal { blocking: true })
+    }
+
     /// Whether it is always ready, as files are; epoll(7) refuses such.
     #[must_use]
     pub fn is_always_ready(&self) -> bool {

@@ -42,6 +42,7 @@ pub mod pty;
 pub mod descriptor;
 pub mod signals;
 pub mod poll;
+pub mod watch;
 pub mod destination;
 pub mod pump;
 pub mod pumps;
@@ -58,6 +59,7 @@ pub use pumps::Pumps;
 pub use raw::RawMode;
 pub use signals::{Received, Sender, Signals, reraise, suspend_self};
 pub use size::WindowSize;
+pub use watch::Watch;
 
 #[cfg(test)]
 mod testing {

@@ -8,6 +8,8 @@ use thither_remote::Ssh;
 
 use crate::address::{Address, Hop, ParseError, Target};
 use crate::config::ConfigError;
+#[cfg(feature = "daemon")]
+use crate::daemon_options::OF_DAEMON;
 use crate::docker_options::{OF_DOCKER, OF_IMAGE};
 use crate::hops;
 use crate::nearest::nearest;
@@ -16,8 +18,7 @@ use crate::schemes;
 use crate::ssh_options::OF_SSH;
 
 /// The hint for whoever asked for a place that is none.
-pub(crate) const REACHABLE: &str =
-    "places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`";
+pub(crate) const REACHABLE: &str = "places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`, `daemon:[HOST]`";
 
 /// Why an address leads nowhere.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -175,6 +176,10 @@ impl ConnectError {
 /// | `password-file=FILE`, `password-fd=NUMBER` | the password is the first line there |
 /// | `ask-password` | the password is asked for at the terminal |
 ///
+/// | options of `daemon:` | as of [`Daemon`](crate::remote::Daemon) |
+/// |---|---|
+/// | `timeout=SECONDS`, `keep-alive=SECONDS`, `keys=DIR` | the methods of these names |
+///
 /// | options of `chroot:` | as of [`Chroot`](crate::chroot::Chroot) |
 /// |---|---|
 /// | `bind=`, `rbind=`, `ro-bind=SRC[:DEST]` | a mount by [`Mount::parse`](crate::chroot::Mount::parse); recursive; that and read-only |
@@ -223,6 +228,11 @@ pub(crate) fn connect_hop(hop: &Hop) -> Result<Box<dyn Place>, ConnectError> {
         Target::Ssh(login) => {
             let options = Options::of(hop, OF_SSH)?;
             Ok(options.preset()?.on(Ssh::from(options.ssh(login)?)))
+        }
+        #[cfg(feature = "daemon")]
+        Target::Daemon(at) => {
+            let options = Options::of(hop, OF_DAEMON)?;
+            Ok(options.preset()?.on(options.daemon(at)?))
         }
         Target::Other(scheme, target) => schemes::connect(hop, scheme, target),
         // What is named here is resolved by now.
@@ -276,19 +286,19 @@ mod tests {
         check(
             "smb:web",
             expect![[
-                r#"this build has no way to `smb:web` yet; places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`"#
+                r#"this build has no way to `smb:web` yet; places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`, `daemon:[HOST]`"#
             ]],
         );
         check(
             "kube:pod",
             expect![
-                "unknown scheme `kube`; places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`"
+                "unknown scheme `kube`; places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`, `daemon:[HOST]`"
             ],
         );
         check(
             "web",
             expect![
-                "no place is named `web`; places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`"
+                "no place is named `web`; places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`, `daemon:[HOST]`"
             ],
         );
         check("dokcer:web", expect!["unknown scheme `dokcer`; did you mean `docker:`?"]);
@@ -307,7 +317,7 @@ mod tests {
         check(
             "smb:bastion|docker:web",
             expect![[
-                r#"this build has no way to `smb:bastion` yet; places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`"#
+                r#"this build has no way to `smb:bastion` yet; places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`, `daemon:[HOST]`"#
             ]],
         );
         check(
@@ -319,7 +329,7 @@ mod tests {
         check(
             "local:|nope:",
             expect![
-                "unknown scheme `nope`; places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`"
+                "unknown scheme `nope`; places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`, `daemon:[HOST]`"
             ],
         );
     }

@@ -5,6 +5,7 @@
 //! | `docker:`, `image:` | the engine's socket over there, by [`Place::connect`], else `docker system dial-stdio` there |
 //! | `chroot:` | `thither` there, else a script over unshare(1), mount(8) and chroot(1) |
 //! | `ssh:` | `ssh` here, over a TCP stream from there: keys stay here |
+//! | `daemon:` | its socket over there, by [`Place::connect`]; keys stay here |
 //! | `local:` | the place itself |
 
 mod chroot;
@@ -25,6 +26,8 @@ use thither_remote::ssh;
 
 use crate::address::{Address, Hop, Target};
 use crate::connect::{ConnectError, connect_hop, shown};
+#[cfg(feature = "daemon")]
+use crate::daemon_options::OF_DAEMON;
 use crate::docker_options::{OF_DOCKER, OF_IMAGE};
 use crate::options::{OF_CHROOT, Options};
 use crate::ssh_options::OF_SSH;
@@ -126,7 +129,19 @@ fn hop_from(outer: &Outer, hop: &Hop) -> std::result::Result<Box<dyn Place>, Con
             let ssh = Ssh::from(settings).through(move |to| place.connect(to));
             Ok(options.preset()?.on(Tunnelled { outer: outer.clone(), ssh }))
         }
-        Target::Other(..) | Target::Daemon(_) | Target::Smb(_) => {
+        #[cfg(feature = "daemon")]
+        Target::Daemon(at) => {
+            let options = Options::of(hop, OF_DAEMON)?;
+            let place = outer.place.clone();
+            let daemon = options.daemon(at)?.through(move |to| place.connect(to));
+            Ok(options.preset()?.on(daemon))
+        }
+        #[cfg(not(feature = "daemon"))]
+        Target::Daemon(_) => {
+            connect_hop(hop)?;
+            Err(no_way())
+        }
+        Target::Other(..) | Target::Smb(_) => {
             connect_hop(hop)?;
             Err(no_way())
         }
@@ -156,6 +171,10 @@ impl Place for Same {
 
     fn own_files(&self) -> Option<Arc<dyn Place>> {
         self.0.own_files()
+    }
+
+    fn interpreter(&self) -> Result<Option<OwnedFd>> {
+        self.0.interpreter()
     }
 }
 

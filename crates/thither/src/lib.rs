@@ -66,11 +66,15 @@ mod connect;
 mod hops;
 mod options;
 mod docker_options;
+#[cfg(feature = "daemon")]
+mod daemon_options;
 mod ssh_options;
 mod preset;
 mod schemes;
 mod nearest;
 mod place_ext;
+#[cfg(feature = "daemon")]
+mod shared_python;
 
 pub use address::{Address, Operand, ParseError};
 pub use connect::{ConnectError, connect};
@@ -78,6 +82,8 @@ pub use hops::answer_for_ssh;
 pub use schemes::{BoxError, RegisterError, Request, register};
 
 pub use place_ext::{INTERPRETERS, PlaceExt, PythonError};
+#[cfg(feature = "daemon")]
+pub use shared_python::shared_interpreter;
 
 pub use thither_chroot as chroot;
 pub use thither_docker as docker;

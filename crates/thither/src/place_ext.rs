@@ -14,10 +14,15 @@ use thither_place::{Command, Error, Event, Exit, Place, Process, Stream};
 use thither_python::{Host, Python, Start, Unanswered};
 
 use crate::schemes::BoxError;
+
 use files::OwnFiles;
 
 /// The interpreters that are tried where none is named.
 pub const INTERPRETERS: [&str; 2] = ["python3", "python"];
+
+/// What the socket of a shared interpreter expects first. It is no secret: its file lets in its own user alone, in a folder of that
+/// user's alone.
+pub(crate) const TOKEN: &[u8; 32] = b"the interpreter that is shared  ";
 
 /// Why there is no Python.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +72,8 @@ fn listed(names: &[OsString]) -> String {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait PlaceExt: Place {
-    /// Starts a Python interpreter there: `python3`, else `python`. It ends with the last handle of it.
+    /// Starts a Python interpreter there: `python3`, else `python`. It ends with the last handle of it. Where one runs already
+    /// that all [share](Place::interpreter), it is that one, and stays.
     ///
     /// # Errors
     /// When there is none, and as [`spawn`](Place::spawn).
@@ -87,6 +93,11 @@ pub trait PlaceExt: Place {
         interpreters: &[N],
         mut start: Start,
     ) -> Result<Python, PythonError> {
+        if is_any(&of, interpreters)
+            && let Some(shared) = self.interpreter().map_err(PythonError::Place)?
+        {
+            return start.served(shared, TOKEN).map_err(PythonError::Python);
+        }
         let mut missing = None;
         for name in interpreters {
             let command = of(name.as_ref().to_owned())
@@ -120,6 +131,17 @@ pub trait PlaceExt: Place {
 }
 
 impl<P: Place + ?Sized> PlaceExt for P {}
+
+/// Whether any interpreter will do, as the place runs it by itself.
+fn is_any<N: AsRef<OsStr>>(of: &impl Fn(OsString) -> Command, interpreters: &[N]) -> bool {
+    let Command { args, env_clear, env, dir, user, .. } = of(INTERPRETERS[0].into());
+    interpreters.iter().map(AsRef::as_ref).eq(INTERPRETERS.iter().map(OsStr::new))
+        && args.is_empty()
+        && !env_clear
+        && env.is_empty()
+        && dir.is_none()
+        && user.is_none()
+}
 
 /// Why a process is no interpreter.
 enum Unfound {

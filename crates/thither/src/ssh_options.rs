@@ -109,7 +109,7 @@ impl Options<'_> {
         Ok(settings)
     }
 
-    fn seconds(self, key: &str, value: &OsStr) -> Result<Duration, ConnectError> {
+    pub(crate) fn seconds(self, key: &str, value: &OsStr) -> Result<Duration, ConnectError> {
         let seconds = value.to_str().and_then(|text| text.parse::<f64>().ok());
         let time = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         time.ok_or_else(|| self.bad(key, "it is no number of seconds"))

@@ -13,7 +13,8 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
 use rustix::process::{
-    Pid, Signal, WaitIdOptions, WaitOptions, kill_process, kill_process_group, wait,
+    Pid, Signal, WaitIdOptions, WaitOptions, getpid, getppid, kill_process, kill_process_group,
+    set_parent_process_death_signal, setsid, wait,
 };
 
 use super::exec::Exec;
@@ -67,7 +68,7 @@ pub(super) fn supervise(job: &Job<'_>) -> ! {
     let _no_unwind = NoUnwind;
     match start(job) {
         Ok(pid) => {
-            Message::Started.send(job.channel);
+            Message::Started(pid.as_raw_pid()).send(job.channel);
             match watch(job, pid) {
                 Ok(()) => exit(0),
                 // The command ends with us, and how it would have ended is not known.
@@ -86,7 +87,7 @@ fn start(job: &Job<'_>) -> Result<Pid, Failure> {
     // SAFETY: a default action; there is no handler that could be unsound.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
     if let ChildStreams::Terminal(follower) = job.streams {
-        rustix::process::setsid().map_err(Failure::at(Step::SESSION))?;
+        setsid().map_err(Failure::at(Step::SESSION))?;
         rustix::process::ioctl_tiocsctty(follower).map_err(Failure::at(Step::SESSION))?;
     }
     if job.waits {
@@ -122,23 +123,24 @@ struct Stack([MaybeUninit<u8>; STACK_SIZE]);
 struct Shared<'a> {
     exec: &'a Exec,
     streams: ChildStreams<'a>,
+    /// Who starts the command.
+    parent: Pid,
     /// Whether the caller's program may have signal handlers, which must not run in the child.
     handlers: bool,
     failure: Option<Failure>,
 }
 
-/// Starts the command as a child of the caller, with nobody in between, and gives a pidfd of it. Every signal has
-/// to be blocked.
+/// Starts the command as a child of the caller, with nobody in between: its pid and a pidfd. Every signal has to be blocked.
 ///
 /// # Errors
 /// The step that failed; the child has been waited for.
-pub(super) fn spawn(exec: &Exec, streams: ChildStreams<'_>) -> Result<OwnedFd, Failure> {
+pub(super) fn spawn(exec: &Exec, streams: ChildStreams<'_>) -> Result<(Pid, OwnedFd), Failure> {
     let mut pidfd = -1;
     let started = fork_command(exec, streams, Some(&mut pidfd));
     // SAFETY: CLONE_PIDFD stored a new descriptor there, and nobody else has it.
     let pidfd = (pidfd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(pidfd) });
     match (started, pidfd) {
-        (Ok(_), Some(pidfd)) => Ok(pidfd),
+        (Ok(pid), Some(pidfd)) => Ok((pid, pidfd)),
         (Ok(_), None) => Err(Failure::at(Step::FORK)(Errno::NOSYS)),
         (Err(failure), pidfd) => {
             if let Some(pidfd) = pidfd {
@@ -157,7 +159,8 @@ fn fork_command(
     pidfd: Option<&mut RawFd>,
 ) -> Result<Pid, Failure> {
     let mut stack = Stack([MaybeUninit::uninit(); STACK_SIZE]);
-    let mut shared = Shared { exec, streams, handlers: pidfd.is_some(), failure: None };
+    let (parent, handlers) = (getpid(), pidfd.is_some());
+    let mut shared = Shared { exec, streams, parent, handlers, failure: None };
     let mut flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
     if pidfd.is_some() {
         flags |= libc::CLONE_PIDFD;
@@ -216,12 +219,12 @@ extern "C" fn command_entry(shared: *mut c_void) -> i32 {
     let _no_unwind = NoUnwind;
     let shared = shared.cast::<Shared<'_>>();
     // SAFETY: `fork_command` passed a pointer to its `Shared` and waits.
-    let (exec, streams, handlers) =
-        unsafe { ((*shared).exec, (*shared).streams, (*shared).handlers) };
+    let (exec, streams, parent, handlers) =
+        unsafe { ((*shared).exec, (*shared).streams, (*shared).parent, (*shared).handlers) };
     if handlers {
         reset_handlers();
     }
-    let failure = command(exec, streams);
+    let failure = command(exec, streams, parent);
     // SAFETY: as above; the parent reads it only when we are gone.
     unsafe { (&raw mut (*shared).failure).write_volatile(Some(failure)) };
     exit(127)
@@ -244,11 +247,20 @@ fn reset_handlers() {
 }
 
 /// Becomes the command. Returns only if that failed.
-fn command(exec: &Exec, streams: ChildStreams<'_>) -> Failure {
-    match prepare(exec, streams, Others::Closed) {
+fn command(exec: &Exec, streams: ChildStreams<'_>, parent: Pid) -> Failure {
+    let prepared = prepare(exec, streams, Others::Closed);
+    match prepared.and_then(|()| if exec.session { end_with(parent) } else { Ok(()) }) {
         Ok(()) => execute(exec),
         Err(failure) => failure,
     }
+}
+
+/// Asks for SIGHUP at the end of whoever starts us. To become another user takes that away, so it comes last.
+fn end_with(parent: Pid) -> Result<(), Failure> {
+    let at = Failure::at(Step::SESSION);
+    set_parent_process_death_signal(Some(Signal::HUP)).map_err(&at)?;
+    // It may have been killed before; while it lives it waits for us.
+    if getppid() == Some(parent) { Ok(()) } else { Err(at(Errno::SRCH)) }
 }
 
 /// What becomes of the descriptors that are not the command's.
@@ -266,11 +278,15 @@ fn prepare(exec: &Exec, streams: ChildStreams<'_>, others: Others) -> Result<(),
             // (the kernel lets no orphaned process group stop) and the supervisor hears of it. All signals
             // are blocked, so that SIGTTOU does not stop us here.
             rustix::process::setpgid(None, None).map_err(Failure::at(Step::SESSION))?;
-            rustix::termios::tcsetpgrp(follower, rustix::process::getpid())
-                .map_err(Failure::at(Step::SESSION))?;
+            rustix::termios::tcsetpgrp(follower, getpid()).map_err(Failure::at(Step::SESSION))?;
             redirect([Some(follower.as_raw_fd()); 3])?;
         }
-        ChildStreams::Separate(sources) => redirect(sources.map(|fd| fd.map(|fd| fd.as_raw_fd())))?,
+        ChildStreams::Separate(sources) => {
+            if exec.session {
+                setsid().map_err(Failure::at(Step::SESSION))?;
+            }
+            redirect(sources.map(|fd| fd.map(|fd| fd.as_raw_fd())))?;
+        }
     }
     // Whatever the caller's program has open stays out of the place; and is gone before the directory and the program
     // are looked up, which a link of a hostile root to /proc/self/fd would lead there (CVE-2024-21626).

@@ -44,6 +44,8 @@ pub struct Exec {
     pub(super) envp: CStrings,
     pub(super) dir: Option<CString>,
     pub(super) identity: Option<Identity>,
+    /// Whether it leads a session of its own.
+    pub(super) session: bool,
     /// Descriptors besides the three streams that stay open.
     pub(super) kept: Vec<RawFd>,
 }
@@ -72,6 +74,7 @@ impl Exec {
             envp: CStrings::new(envp),
             dir: None,
             identity: None,
+            session: false,
             kept: Vec::new(),
         })
     }
@@ -96,6 +99,15 @@ impl Exec {
     #[must_use]
     pub fn identity(self, identity: Option<Identity>) -> Exec {
         Exec { identity, ..self }
+    }
+
+    /// Without a terminal and without a supervisor: leads a session of its own, setsid(2), and so a process group whose
+    /// number is its process id; and gets SIGHUP when *the thread that starts it* ends (prctl(2), `PR_SET_PDEATHSIG`), be it by
+    /// the death of the whole program. So that thread has to live for as long as the command. The kernel tells
+    /// set-user-id programs nothing.
+    #[must_use]
+    pub fn in_session(self) -> Exec {
+        Exec { session: true, ..self }
     }
 }
 

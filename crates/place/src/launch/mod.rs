@@ -17,7 +17,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, socketpair};
-use rustix::process::{DumpableBehavior, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
+use rustix::process::{
+    DumpableBehavior, Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid,
+};
 use thither_term::WindowSize;
 
 pub use exec::{DEFAULT_PATH, Exec, c_string};
@@ -52,6 +54,7 @@ pub enum LaunchError {
 #[derive(Debug)]
 pub struct Supervisor {
     place: String,
+    pid: i32,
     pidfd: OwnedFd,
     channel: Option<OwnedFd>,
     terminal: Option<OwnedFd>,
@@ -104,6 +107,7 @@ pub unsafe fn launch(launch: &Launch<'_>) -> std::result::Result<Supervisor, Lau
     let terminal = launch.plumbing.pty.as_ref().map(|pty| pty.leader.try_clone());
     let mut supervisor = Supervisor {
         place: launch.place.to_owned(),
+        pid: 0,
         pidfd,
         channel: Some(ours),
         terminal: None,
@@ -115,18 +119,24 @@ pub unsafe fn launch(launch: &Launch<'_>) -> std::result::Result<Supervisor, Lau
         supervisor.go_on();
     }
     match supervisor.receive(RecvFlags::empty()) {
-        Ok(Some(Message::Started)) => Ok(supervisor),
+        Ok(Some(Message::Started(pid))) => {
+            supervisor.pid = pid;
+            Ok(supervisor)
+        }
         Ok(Some(Message::Failed(failure))) => Err(LaunchError::Step(failure)),
         Ok(_) => Err(LaunchError::Killed(supervisor.bury())),
         Err(errno) => Err(LaunchError::Fork(errno.into())),
     }
 }
 
-/// Starts `exec` with these streams as a child of ours, with nobody in between, and gives a pidfd of it.
+/// Starts `exec` with these streams as a child of ours, with nobody in between, and gives its pid and a pidfd of it.
 ///
 /// # Errors
 /// See [`LaunchError`].
-pub(crate) fn spawn(exec: &Exec, plumbing: &Plumbing) -> std::result::Result<OwnedFd, LaunchError> {
+pub(crate) fn spawn(
+    exec: &Exec,
+    plumbing: &Plumbing,
+) -> std::result::Result<(Pid, OwnedFd), LaunchError> {
     let _dumpable = exec.identity.as_ref().map(|_| KeepDumpable::new());
     let _blocked = block_signals();
     child::spawn(exec, streams_of(plumbing)).map_err(LaunchError::Step)
@@ -236,6 +246,12 @@ impl Drop for Blocked {
 }
 
 impl Supervisor {
+    /// The process id of the command, in the pid namespace that the supervisor is in.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
     /// The next message; `None` at the end of the channel.
     fn receive(&mut self, flags: RecvFlags) -> rustix::io::Result<Option<Message>> {
         match &self.channel {
@@ -323,7 +339,7 @@ impl Control for Supervisor {
                 Ok(Some(Event::Exited(self.bury())))
             }
             // Killed from outside: with pid 1 everything inside was killed in the same way.
-            Ok(Some(Message::Started | Message::Failed(_)) | None) => {
+            Ok(Some(Message::Started(_) | Message::Failed(_)) | None) => {
                 Ok(Some(Event::Exited(self.bury())))
             }
             Err(Errno::AGAIN) => Ok(None),

@@ -11,7 +11,7 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 pub struct Step(pub u8);
 
 impl Step {
-    /// `setsid`, `TIOCSCTTY`: the new session and its controlling terminal.
+    /// `setsid`, `TIOCSCTTY`, `PR_SET_PDEATHSIG`: the new session, its controlling terminal, and what ends it.
     pub const SESSION: Step = Step(1);
     /// `clone` of the command's process.
     pub const FORK: Step = Step(2);
@@ -65,8 +65,8 @@ impl Failure {
 /// What a supervisor says. On the wire: kind `u8`, step `u8`, index `u16`, value `i32`, all native.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Message {
-    /// The command's program runs.
-    Started,
+    /// The command's program runs; its pid, as the supervisor sees it.
+    Started(i32),
     /// It will never run.
     Failed(Failure),
     /// This signal stopped it.
@@ -80,7 +80,7 @@ const SIZE: usize = 8;
 impl Message {
     fn encode(self) -> [u8; SIZE] {
         let (kind, step, index, value) = match self {
-            Message::Started => (1, 0, 0, 0),
+            Message::Started(pid) => (1, 0, 0, pid),
             Message::Failed(failure) => {
                 (2, failure.step.0, failure.index, failure.errno.raw_os_error())
             }
@@ -96,7 +96,7 @@ impl Message {
         let [kind, step, i0, i1, v0, v1, v2, v3] = bytes;
         let (index, value) = (u16::from_ne_bytes([i0, i1]), i32::from_ne_bytes([v0, v1, v2, v3]));
         match kind {
-            1 => Some(Message::Started),
+            1 => Some(Message::Started(value)),
             2 => Some(Message::Failed(Failure {
                 step: Step(step),
                 index,
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn round_trips() {
-        check(Message::Started);
+        check(Message::Started(4_000_000));
         check(Message::Failed(Failure { step: Step(33), index: 513, errno: Errno::ACCESS }));
         check(Message::Stopped(20));
         check(Message::Exited(0x7f00));

@@ -147,7 +147,7 @@ impl Resolved {
         let denied = failure.errno == rustix::io::Errno::PERM;
         let (action, hint) = match failure.step {
             Step::EXEC => return Some(self.spawn_error(source, files)),
-            Step::SESSION => ("open a session on the terminal".to_owned(), None),
+            Step::SESSION => ("open a session".to_owned(), None),
             Step::FORK => ("make a process".to_owned(), None),
             Step::STREAMS => ("connect the command's streams".to_owned(), None),
             Step::DIRECTORY => {

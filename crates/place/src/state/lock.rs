@@ -33,15 +33,23 @@ pub fn try_lock(file: &File, kind: Kind) -> io::Result<bool> {
     }
 }
 
-/// Shares the lock, once nobody holds it for himself, or gives up. `F_OFD_SETLKW` would wait without end for a
+/// Shares the lock, once nobody holds it for himself, or gives up.
+///
+/// # Errors
+/// As [`lock`].
+pub fn share(file: &File, patience: Duration) -> io::Result<()> {
+    lock(file, Kind::Shared, patience)
+}
+
+/// Locks, once nobody else holds it, or gives up. `F_OFD_SETLKW` would wait without end for a
 /// holder that is stopped, and the signals of a caller that handles them would not end that wait.
 ///
 /// # Errors
 /// `TimedOut` when it is still held after `patience`.
-pub fn share(file: &File, patience: Duration) -> io::Result<()> {
+pub fn lock(file: &File, kind: Kind, patience: Duration) -> io::Result<()> {
     let end = Instant::now() + patience;
     let mut pause = Duration::from_micros(50);
-    while !try_lock(file, Kind::Shared)? {
+    while !try_lock(file, kind)? {
         if Instant::now() >= end {
             return Err(io::ErrorKind::TimedOut.into());
         }

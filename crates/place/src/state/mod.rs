@@ -63,6 +63,12 @@ impl StateFolder {
     }
 }
 
+/// Where it is, whether it is there or not.
+#[must_use]
+pub fn folder_path() -> PathBuf {
+    path_for(rustix::process::geteuid().as_raw())
+}
+
 fn path_for(uid: u32) -> PathBuf {
     match (uid, inner_user_namespace()) {
         (_, Some(namespace)) => PathBuf::from(format!("/tmp/thither-{uid}-{namespace}")),

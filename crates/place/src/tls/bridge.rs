@@ -9,10 +9,7 @@ use std::time::Instant;
 use rustix::event::{EventfdFlags, eventfd};
 use thither_term::{Interest, Ready, poll};
 
-use super::link::{INTERESTS, Link};
-
-/// How many bytes are read at once.
-pub(super) const CHUNK: usize = 64 * 1024;
+use super::link::{INTERESTS, Link, Scratch};
 
 /// What the callers of [`serve`] and the thread share.
 struct Shared {
@@ -78,7 +75,7 @@ impl Drop for End {
 /// Moves bytes until there is no connection left.
 fn run(wake: &OwnedFd) {
     let mut links: Vec<Link> = Vec::new();
-    let mut chunk = vec![0; CHUNK];
+    let mut scratch = Scratch::new();
     loop {
         if !take(&mut links) {
             return;
@@ -97,7 +94,7 @@ fn run(wake: &OwnedFd) {
         }
         let now = Instant::now();
         let mut ready = ready[1..].chunks_exact(INTERESTS);
-        links.retain_mut(|link| link.turn(ready.next().unwrap_or(&[]), now, &mut chunk));
+        links.retain_mut(|link| link.turn(ready.next().unwrap_or(&[]), now, &mut scratch));
     }
 }
 

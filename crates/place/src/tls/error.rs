@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rustls::{AlertDescription, CertificateError};
 
+use super::Fingerprint;
 use crate::error::quoted;
 
 /// Why there is no TLS connection. Nothing of a key is ever in it.
@@ -65,6 +66,24 @@ pub enum Error {
         /// Why.
         source: rustls::Error,
     },
+    /// A server has another key than the one that it is known by.
+    #[error("{} has another key than the one it was paired with", quoted(name))]
+    OtherKey {
+        /// The name of the server.
+        name: String,
+        /// The key that it was to have.
+        expected: Fingerprint,
+        /// The key that it says it has, unproven.
+        found: Fingerprint,
+    },
+    /// The two sides did not agree, where each is known by its key: a version, a signature, or no TLS at all.
+    #[error("no TLS connection by keys with {}", quoted(name))]
+    Pinned {
+        /// The name of the server, or the address of a client.
+        name: String,
+        /// Why.
+        source: rustls::Error,
+    },
     /// The connection was lost in the handshake.
     #[error("connection to {} lost in the TLS handshake", quoted(name))]
     Lost {
@@ -101,6 +120,10 @@ impl Error {
             }
             Error::NoRoots => Some("name the server's certificate authority (`ca.pem`)"),
             Error::Handshake { source, .. } => of_handshake(source),
+            Error::OtherKey { .. } => {
+                Some("if its key was changed on purpose, pair again: `thither pair HOST`")
+            }
+            Error::Pinned { .. } => Some("check that a daemon of thither listens on this port"),
             Error::Lost { .. } => Some("check that TLS is spoken on this port"),
             _ => None,
         }
@@ -158,7 +181,8 @@ impl From<Error> for io::Error {
             | Error::Lost { source, .. }
             | Error::Start { source, .. } => source.kind(),
             Error::TimedOut { .. } => io::ErrorKind::TimedOut,
-            Error::Handshake { .. } => io::ErrorKind::InvalidData,
+            Error::Handshake { .. } | Error::Pinned { .. } => io::ErrorKind::InvalidData,
+            Error::OtherKey { .. } => io::ErrorKind::PermissionDenied,
             _ => io::ErrorKind::InvalidInput,
         };
         io::Error::new(kind, error)

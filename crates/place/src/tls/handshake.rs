@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use rustix::net::sockopt::set_socket_send_buffer_size;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConnection, ProtocolVersion};
+use rustls::{ClientConnection, Connection, ProtocolVersion};
 use thither_term::{Interest, poll};
 
 use super::link::Link;
@@ -19,6 +20,10 @@ use super::{ClientConfig, Error, bridge};
 /// How long to wait, after the handshake, for what the server says of our certificate. Those that accept it mostly
 /// send tickets at once; for one that says nothing this is a delay and no more.
 const VERDICT: Duration = Duration::from_millis(250);
+
+/// How many bytes the kernel may hold in each direction between us and the bridge, as far as `net.core.wmem_max` lets it
+/// (socket(7)): so that both sides can work at once.
+const HELD: usize = 512 * 1024;
 
 /// Makes a TLS connection of a TCP connection to the server `name` (a host name or an IP address, in brackets or not).
 /// Returns a stream socket, blocking and closed on exec; see the [module](super) for what its ends mean.
@@ -41,10 +46,8 @@ pub fn connect(
     let start_error = |source| Error::Start { name: name.to_owned(), source };
 
     tcp.set_nonblocking(true).map_err(start_error)?;
-    let mut tls = ClientConnection::new(config.client.clone(), server).map_err(handshake_error)?;
-    // The bridge gives it bounded pieces, each when the one before has left.
-    tls.set_buffer_limit(None);
-    let mut handshake = Handshake { tcp, tls, name, limit };
+    let tls = ClientConnection::new(config.client.clone(), server).map_err(handshake_error)?;
+    let mut handshake = Handshake::new(tcp, tls.into(), name, limit);
     handshake.complete(deadline)?;
     // A session that is resumed has no certificates. Its ticket comes all the same.
     let judged = handshake.tls.protocol_version() == Some(ProtocolVersion::TLSv1_3);
@@ -52,22 +55,42 @@ pub fn connect(
         handshake.hear_verdict(deadline)?;
     }
     tracing::debug!(name, version = ?handshake.tls.protocol_version(), "TLS connection");
-
-    let (ours, theirs) = UnixStream::pair().map_err(start_error)?;
-    ours.set_nonblocking(true).map_err(start_error)?;
-    bridge::serve(Link::new(ours, handshake.tcp, handshake.tls)).map_err(start_error)?;
-    Ok(theirs.into())
+    handshake.into_descriptor()
 }
 
-struct Handshake<'a> {
+/// One side's part of the handshake. The socket never blocks.
+pub(super) struct Handshake<'a> {
     tcp: TcpStream,
-    tls: ClientConnection,
+    pub(super) tls: Connection,
     name: &'a str,
     limit: Duration,
 }
 
-impl Handshake<'_> {
-    fn complete(&mut self, deadline: Option<Instant>) -> Result<(), Error> {
+impl<'a> Handshake<'a> {
+    pub(super) fn new(
+        tcp: TcpStream,
+        mut tls: Connection,
+        name: &'a str,
+        limit: Duration,
+    ) -> Handshake<'a> {
+        // The bridge gives it bounded pieces, each when the one before has left.
+        tls.set_buffer_limit(None);
+        Handshake { tcp, tls, name, limit }
+    }
+
+    /// Gives the connection to the bridge, and returns the descriptor that stands for it.
+    pub(super) fn into_descriptor(self) -> Result<OwnedFd, Error> {
+        let start_error = |source| Error::Start { name: self.name.to_owned(), source };
+        let (ours, theirs) = UnixStream::pair().map_err(start_error)?;
+        ours.set_nonblocking(true).map_err(start_error)?;
+        for end in [&ours, &theirs] {
+            set_socket_send_buffer_size(end, HELD).map_err(|errno| start_error(errno.into()))?;
+        }
+        bridge::serve(Link::new(ours, self.tcp, self.tls)).map_err(start_error)?;
+        Ok(theirs.into())
+    }
+
+    pub(super) fn complete(&mut self, deadline: Option<Instant>) -> Result<(), Error> {
         while self.tls.is_handshaking() || self.tls.wants_write() {
             if !self.step(deadline)? {
                 return Err(Error::TimedOut { name: self.name.to_owned(), limit: self.limit });
@@ -80,12 +103,19 @@ impl Handshake<'_> {
     fn hear_verdict(&mut self, deadline: Option<Instant>) -> Result<(), Error> {
         let soon = Instant::now() + VERDICT;
         let until = deadline.map_or(soon, |deadline| deadline.min(soon));
-        while self.tls.tls13_tickets_received() == 0 && self.tls.wants_read() {
+        while self.tickets() == 0 && self.tls.wants_read() {
             if !self.step(Some(until))? {
                 break;
             }
         }
         Ok(())
+    }
+
+    fn tickets(&self) -> u32 {
+        match &self.tls {
+            Connection::Client(client) => client.tls13_tickets_received(),
+            Connection::Server(_) => 0,
+        }
     }
 
     /// Waits for the peer and goes on as far as it lets us. Says whether it was there in time.

@@ -6,15 +6,41 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use rustls::ClientConnection;
+use rustls::Connection;
 use thither_term::{Interest, Ready};
 
-use super::bridge::CHUNK;
 use super::socket::{Socket, unless_blocked};
 
 /// How long the peer may make no progress when the descriptor has been closed: it has to take what was written, and
 /// then to close its side, lest the kernel discards what is still on its way (RFC 2525, 2.17).
 pub const LINGER: Duration = Duration::from_secs(5);
+
+/// How many bytes are read at once. Each read wakes who waits on the other side of a socket pair, and that costs more than moving
+/// bytes: 64 KiB at a time, and each record for itself, was half as fast.
+const CHUNK: usize = 256 * 1024;
+
+/// Memory that the links of a thread use in turn: those that rest hold none.
+pub(super) struct Scratch {
+    /// What was read, encrypted or not.
+    chunk: Vec<u8>,
+    /// What was decrypted; empty between turns.
+    plain: Vec<u8>,
+}
+
+impl Scratch {
+    pub(super) fn new() -> Scratch {
+        Scratch { chunk: vec![0; CHUNK], plain: Vec::new() }
+    }
+
+    /// Takes the memory of bytes that have been delivered.
+    fn take_back(&mut self, delivered: &mut Vec<u8>) {
+        delivered.clear();
+        let memory = std::mem::take(delivered);
+        if self.plain.capacity() < memory.capacity() {
+            self.plain = memory;
+        }
+    }
+}
 
 /// How many interests a link has.
 pub(super) const INTERESTS: usize = 5;
@@ -33,17 +59,18 @@ pub(super) struct Link {
     /// Our end of the socket pair.
     user: UnixStream,
     tcp: TcpStream,
-    tls: ClientConnection,
+    tls: Connection,
     /// From the user to the peer.
     out: Direction,
     /// From the peer to the user.
     back: Direction,
-    /// What came from the peer and rustls has yet to decrypt: `sealed[start..end]`.
-    sealed: Box<[u8]>,
+    /// What came from the peer, decrypted; the user has yet to take `plain[start..]`. It has no memory while that is nothing.
+    plain: Vec<u8>,
     start: usize,
-    end: usize,
-    /// Whether decrypted bytes wait for the user to read.
+    /// Whether these bytes wait for the user to read.
     waiting: bool,
+    /// Whether the peer has sent its close_notify.
+    notified: bool,
     /// Whether nobody reads them any more.
     deaf: bool,
     /// When to give up, once the user has closed.
@@ -51,12 +78,12 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(user: UnixStream, tcp: TcpStream, tls: ClientConnection) -> Link {
+    pub(super) fn new(user: UnixStream, tcp: TcpStream, tls: Connection) -> Link {
         let (out, back) = (Direction::Open, Direction::Open);
-        let sealed = vec![0; CHUNK].into_boxed_slice();
         // The end of the handshake may have come with the first data: the first turn looks.
-        let (start, end, waiting) = (0, 0, true);
-        Link { user, tcp, tls, out, back, sealed, start, end, waiting, deaf: false, gone: None }
+        let (plain, start, waiting) = (Vec::new(), 0, true);
+        let (notified, deaf, gone) = (false, false, None);
+        Link { user, tcp, tls, out, back, plain, start, waiting, notified, deaf, gone }
     }
 
     /// What to wait for. No direction waits for the other, so neither can block the other.
@@ -80,9 +107,9 @@ impl Link {
 
     /// Goes on as far as it can without blocking; `ready` is for [`interests`](Link::interests). Says whether there
     /// is more to come.
-    pub(super) fn turn(&mut self, ready: &[Ready], now: Instant, chunk: &mut [u8]) -> bool {
+    pub(super) fn turn(&mut self, ready: &[Ready], now: Instant, scratch: &mut Scratch) -> bool {
         let [from_user, to_user, from_peer, to_peer, hang_up] = *ready else {
-            return self.turn(&[Ready::default(); INTERESTS], now, chunk);
+            return self.turn(&[Ready::default(); INTERESTS], now, scratch);
         };
         if hang_up.now && self.gone.is_none() {
             self.gone = Some(now + LINGER);
@@ -92,11 +119,11 @@ impl Link {
             }
         }
         if to_user.now || from_peer.now || self.waiting && self.deaf {
-            self.inward(from_peer.now);
+            self.inward(from_peer.now, scratch);
         }
         if from_user.now || to_peer.now || self.tls.wants_write() {
             let before = self.out;
-            if self.outward(chunk) || self.out != before {
+            if self.outward(&mut scratch.chunk) || self.out != before {
                 self.gone = self.gone.map(|_| now + LINGER);
             }
         }
@@ -104,75 +131,83 @@ impl Link {
         !done && self.gone.is_none_or(|deadline| now < deadline)
     }
 
-    /// Decrypts and delivers; reads from the peer at most once, so that other connections get their turn.
-    fn inward(&mut self, mut may_read: bool) {
-        while self.back != Direction::Closed && self.deliver() {
-            if self.start == self.end {
-                if !may_read || self.back == Direction::Ending {
-                    return;
-                }
-                may_read = false;
-                match unless_blocked(|| Socket(self.tcp.as_fd()).read(&mut self.sealed)) {
-                    Ok(None) => return,
-                    // An error is an end without close_notify too.
-                    Ok(Some(0)) | Err(_) => self.peer_ended(),
-                    Ok(Some(read)) => (self.start, self.end) = (0, read),
-                }
+    /// Delivers what is left, then decrypts and delivers more of it; reads from the peer at most once, so that other
+    /// connections get their turn.
+    fn inward(&mut self, may_read: bool, scratch: &mut Scratch) {
+        if self.back == Direction::Closed || !self.deliver() {
+            return;
+        }
+        scratch.take_back(&mut self.plain);
+        self.start = 0;
+        let mut plain = std::mem::take(&mut scratch.plain);
+        self.drain(&mut plain);
+        if may_read && self.back == Direction::Open {
+            match unless_blocked(|| Socket(self.tcp.as_fd()).read(&mut scratch.chunk)) {
+                Ok(None) => {}
+                // An error is an end without close_notify too.
+                Ok(Some(0)) | Err(_) => self.peer_ended(&mut plain),
+                Ok(Some(read)) => self.decrypt(&scratch.chunk[..read], &mut plain),
             }
-            if self.back == Direction::Open {
-                self.decrypt();
+        }
+        self.plain = plain;
+        if self.deliver() {
+            scratch.take_back(&mut self.plain);
+            self.start = 0;
+        }
+    }
+
+    /// Decrypts into `plain`.
+    fn decrypt(&mut self, mut sealed: &[u8], plain: &mut Vec<u8>) {
+        while !sealed.is_empty() && self.back == Direction::Open {
+            let took = self.tls.read_tls(&mut sealed);
+            let good = took.is_ok_and(|took| took > 0) && self.tls.process_new_packets().is_ok();
+            self.drain(plain);
+            if !good {
+                // What it has said until now was authentic. An alert for it is sent by `cut`.
+                self.back = Direction::Ending;
             }
         }
     }
 
-    /// Gives the next part of what is sealed to rustls.
-    fn decrypt(&mut self) {
-        let mut sealed = &self.sealed[self.start..self.end];
-        let took = self.tls.read_tls(&mut sealed);
-        self.start = self.end - sealed.len();
-        if took.is_err() || self.tls.process_new_packets().is_err() {
-            // What it has said until now was authentic. An alert for it is sent by `cut`.
-            (self.start, self.end) = (0, 0);
-            self.back = Direction::Ending;
-        }
-    }
-
-    fn peer_ended(&mut self) {
+    fn peer_ended(&mut self, plain: &mut Vec<u8>) {
         // So rustls learns of it. It cannot fail, as its buffer is empty.
         let _ = self.tls.read_tls(&mut io::empty());
+        self.drain(plain);
         self.back = Direction::Ending;
     }
 
-    /// Writes decrypted bytes to the user. Says whether all of them are.
-    fn deliver(&mut self) -> bool {
-        self.waiting = false;
+    /// Takes what rustls has decrypted, and notices an end.
+    fn drain(&mut self, plain: &mut Vec<u8>) {
+        let mut reader = self.tls.reader();
         loop {
-            let mut reader = self.tls.reader();
-            let bytes = match reader.fill_buf() {
-                // close_notify
+            match reader.fill_buf() {
                 Ok([]) => {
-                    self.back = Direction::Closed;
-                    let _ = self.user.shutdown(Shutdown::Write);
-                    return true;
+                    self.notified = true;
+                    self.back = Direction::Ending;
+                    return;
                 }
-                Ok(bytes) => bytes,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if self.back == Direction::Ending {
-                        self.cut();
+                Ok(bytes) => {
+                    let taken = bytes.len();
+                    plain.extend_from_slice(bytes);
+                    reader.consume(taken);
+                }
+                Err(error) => {
+                    if error.kind() != io::ErrorKind::WouldBlock {
+                        self.back = Direction::Ending;
                     }
-                    return true;
+                    return;
                 }
-                Err(_) => {
-                    self.cut();
-                    return true;
-                }
-            };
-            let wrote = match self.deaf {
-                true => Ok(Some(bytes.len())),
-                false => unless_blocked(|| Socket(self.user.as_fd()).write(bytes)),
-            };
-            match wrote {
-                Ok(Some(wrote)) => reader.consume(wrote),
+            }
+        }
+    }
+
+    /// Writes decrypted bytes to the user, and ends this direction after the last of them. Says whether all of them are
+    /// written.
+    fn deliver(&mut self) -> bool {
+        while self.start < self.plain.len() && !self.deaf {
+            let bytes = &self.plain[self.start..];
+            match unless_blocked(|| Socket(self.user.as_fd()).write(bytes)) {
+                Ok(Some(wrote)) => self.start += wrote,
                 Ok(None) => {
                     self.waiting = true;
                     return false;
@@ -180,6 +215,17 @@ impl Link {
                 Err(_) => self.deaf = true,
             }
         }
+        self.waiting = false;
+        if self.back == Direction::Ending {
+            match self.notified {
+                true => {
+                    self.back = Direction::Closed;
+                    let _ = self.user.shutdown(Shutdown::Write);
+                }
+                false => self.cut(),
+            }
+        }
+        true
     }
 
     /// The connection ended without close_notify, and all that came has been delivered.

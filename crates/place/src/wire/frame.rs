@@ -156,6 +156,8 @@ pub struct Incoming {
     body: Vec<u8>,
     filled: usize,
     kind: Option<Kind>,
+    /// The longest frame of those that are collected.
+    most: usize,
 }
 
 /// What has arrived.
@@ -175,7 +177,13 @@ impl Incoming {
     #[must_use]
     pub fn from(side: Side) -> Incoming {
         let (head, body) = ([0; HEAD], Vec::new());
-        Incoming { from: side, head, have: 0, body, filled: 0, kind: None }
+        Incoming { from: side, head, have: 0, body, filled: 0, kind: None, most: LONGEST_REQUEST }
+    }
+
+    /// The same, and no frame but a piece of a stream may be longer than this, in bytes.
+    #[must_use]
+    pub fn at_most(self, most: usize) -> Incoming {
+        Incoming { most, ..self }
     }
 
     /// Whether a frame has come in part.
@@ -255,7 +263,8 @@ impl Incoming {
         if kind.side() != self.from {
             return Err(Malformed("the other side sends its kind"));
         }
-        if self.length() > kind.longest() {
+        let collected = if kind.is_data() { LONGEST_DATA } else { self.most };
+        if self.length() > kind.longest().min(collected) {
             return Err(Malformed("it is too long"));
         }
         Ok(kind)
@@ -332,6 +341,22 @@ mod tests {
         let mut incoming = Incoming::from(Side::Client);
         incoming.take(&mut &Kind::Request.head(LONGEST_REQUEST)[..]).unwrap();
         assert_eq!(incoming.room().len(), ROOM);
+    }
+
+    #[test]
+    fn a_stranger_may_not_say_much() {
+        let check = |kind: Kind, length, good| {
+            let mut incoming = Incoming::from(Side::Client).at_most(1000);
+            assert_eq!(
+                incoming.take(&mut &kind.head(length)[..]).is_ok(),
+                good,
+                "{kind:?} {length}"
+            );
+        };
+        check(Kind::Request, 1000, true);
+        check(Kind::Request, 1001, false);
+        check(Kind::Ping, 1001, false);
+        check(Kind::Input, LONGEST_DATA, true);
     }
 
     #[test]

@@ -25,6 +25,10 @@
 
 pub mod frame;
 pub mod message;
+pub mod session;
+pub mod client;
+mod relay;
+mod driver;
 
 pub use frame::{Kind, Malformed, Side};
 pub use message::{Reason, Refusal, Request};

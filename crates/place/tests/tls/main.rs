@@ -1,6 +1,8 @@
 //! TLS connections as descriptors, with a real server.
 
 mod authority;
+mod raw;
 mod server;
 mod handshake;
 mod stream;
+mod pinned;

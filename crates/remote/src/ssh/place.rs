@@ -16,7 +16,8 @@ use super::mux::Mux;
 use super::program::{self, Effective};
 use super::session::{self, Host};
 use super::settings::{HostKeys, Native, Secret, Settings};
-use super::way::{self, BuiltIn, Dial};
+use super::way::{self, BuiltIn};
+use crate::through::Through;
 
 /// A host over ssh; see the [module](super).
 #[derive(Clone, Debug)]
@@ -27,17 +28,7 @@ pub struct Ssh {
     pub(super) tar: Arc<OnceLock<bool>>,
     builtin: BuiltIn,
     /// How it is reached, if not from here.
-    dial: Option<Dialled>,
-}
-
-/// A way to it from somewhere else.
-#[derive(Clone)]
-struct Dialled(Arc<Dial>);
-
-impl std::fmt::Debug for Dialled {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Dialled")
-    }
+    dial: Option<Through>,
 }
 
 impl From<Settings> for Ssh {
@@ -106,7 +97,7 @@ impl Ssh {
         mut self,
         dial: impl Fn(&Endpoint) -> Result<OwnedFd> + Send + Sync + 'static,
     ) -> Ssh {
-        self.dial = Some(Dialled(Arc::new(dial)));
+        self.dial = Some(Through(Arc::new(dial)));
         self
     }
 

@@ -2,7 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
-use thither_place::{Endpoint, Error, Result};
+use thither_place::{Error, Result};
 
 use super::program;
 use super::settings::{Native, Settings};
@@ -32,9 +32,6 @@ pub(super) use with::BuiltIn;
 #[cfg(not(feature = "ssh-builtin"))]
 pub(super) use without::BuiltIn;
 
-/// Makes a stream to a host from somewhere else than here.
-pub(super) type Dial = dyn Fn(&Endpoint) -> Result<OwnedFd> + Send + Sync;
-
 #[cfg(feature = "ssh-builtin")]
 mod with {
     use std::sync::{Arc, OnceLock};
@@ -44,8 +41,9 @@ mod with {
     use super::super::guard;
     use super::super::line::{self, Shell};
     use super::super::settings::Settings;
-    use super::{Dial, OwnedFd};
+    use super::OwnedFd;
     use crate::builtin::{Builtin, Guard};
+    use crate::through::Dial;
 
     /// The one that is built in, once it is used.
     #[derive(Clone, Debug, Default)]
@@ -121,7 +119,10 @@ mod without {
 
     use thither_place::{Command, Process};
 
-    use super::{Dial, Endpoint, Error, OwnedFd, Result, Settings};
+    use thither_place::Endpoint;
+
+    use super::{Error, OwnedFd, Result, Settings};
+    use crate::through::Dial;
 
     #[derive(Clone, Debug, Default)]
     pub(crate) struct BuiltIn(());

@@ -1,0 +1,374 @@
+//! One connection: who it is, what it wants, and that until its end.
+
+use std::env;
+use std::ffi::OsString;
+
+use std::net::TcpStream;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::net::sockopt;
+use thither_place::local::spawn_in_session;
+use thither_place::tls::{self, Fingerprint};
+use thither_place::wire::frame::{LONGEST_REQUEST, LONGEST_SMALL};
+use thither_place::wire::message::{Program, Spawn, Streams};
+use thither_place::wire::session::{self, Limits, Outcome};
+use thither_place::wire::{Reason, Refusal, Request};
+use thither_place::{Exit, Process};
+
+use super::Interpreter;
+use super::log::{Log, Value};
+use super::table::Ticket;
+use crate::daemon::Store;
+use crate::daemon::dial;
+
+/// How long a connection may take to end what it runs: a second until it is killed, and some more on a machine that is busy.
+pub(super) const END: Duration = Duration::from_secs(5);
+/// How long a port over there may take to answer.
+const DIAL: Duration = Duration::from_secs(10);
+
+/// Variables by which systemd(1) tells us something, and nobody else.
+const OURS: [&str; 6] = [
+    "LISTEN_PID",
+    "LISTEN_FDS",
+    "LISTEN_FDNAMES",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+];
+
+/// What all connections have in common.
+pub(super) struct Shared {
+    pub(super) log: Log,
+    greeting: Duration,
+    pub(super) store: Option<Store>,
+    key: Option<tls::Key>,
+    interpreter: Option<Arc<Interpreter>>,
+    home: PathBuf,
+    variables: Vec<(OsString, OsString)>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("home", &self.home).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    pub(super) fn new(
+        log: Log,
+        greeting: Duration,
+        store: Option<Store>,
+        key: Option<tls::Key>,
+        interpreter: Option<Arc<Interpreter>>,
+    ) -> Shared {
+        let variables = env::vars_os().filter(|(name, _)| !OURS.iter().any(|ours| name == ours));
+        let home = env::home_dir().filter(|home| home.is_dir());
+        let home = home.unwrap_or_else(|| "/".into());
+        Shared { log, greeting, store, key, interpreter, home, variables: variables.collect() }
+    }
+}
+
+/// Whose a connection is.
+enum Peer {
+    /// A process of this machine.
+    User { uid: u32, pid: u32 },
+    /// A key that we know.
+    Key { fingerprint: Fingerprint, name: String, from: String },
+    /// One that we do not.
+    Stranger { fingerprint: Fingerprint, from: String },
+}
+
+struct Connection<'a> {
+    shared: &'a Shared,
+    ticket: Ticket,
+    peer: String,
+}
+
+/// One by a Unix socket: the kernel says whose it is.
+pub(super) fn near(shared: &Shared, ticket: Ticket, socket: OwnedFd) {
+    let peer = match sockopt::socket_peercred(&socket) {
+        Ok(peer) => Peer::User { uid: peer.uid.as_raw(), pid: peer.pid.as_raw_pid() as u32 },
+        Err(_) => return,
+    };
+    let own = rustix::process::geteuid().as_raw();
+    let is_known = matches!(peer, Peer::User { uid, .. } if uid == own || uid == 0);
+    let connection = Connection { shared, ticket, peer: peer.shown() };
+    if !is_known {
+        return connection.deny(&socket, "this daemon is another user's", "");
+    }
+    if !connection.ticket.is_known(None) {
+        return connection.deny(&socket, TOO_MANY, "");
+    }
+    let limits = Limits { greeting: shared.greeting, request: LONGEST_REQUEST };
+    match session::receive(&socket, &limits, connection.ticket.end()) {
+        Ok(request) => connection.act(socket, request, &peer),
+        Err(outcome) => connection.ended("unheard", &outcome, None),
+    }
+}
+
+const TOO_MANY: &str = "too many are connected already";
+
+/// One over TCP: it has a key, which we know or not.
+pub(super) fn far(shared: &Shared, ticket: Ticket, socket: OwnedFd) {
+    let (Some(key), Some(store)) = (&shared.key, &shared.store) else { return };
+    let deadline = Instant::now() + shared.greeting;
+    let tcp = TcpStream::from(socket);
+    let from = tcp.peer_addr().map_or_else(|_| "?".into(), |address| address.to_string());
+    let mut connection = Connection { shared, ticket, peer: from.clone() };
+    // If it fails it is slower, or found to be gone later.
+    let _ = dial::prepare(&tcp);
+    let (stream, fingerprint) = match tls::accept_pinned(tcp, key, shared.greeting) {
+        Ok(accepted) => accepted,
+        Err(error) => return connection.say("unheard", &[("why", Value::Text(&chain(&error)))]),
+    };
+    let peer = match store.authorized() {
+        Ok(peers) => match peers.into_iter().find(|peer| peer.fingerprint == fingerprint) {
+            Some(peer) => Peer::Key { fingerprint, name: peer.name, from },
+            None => Peer::Stranger { fingerprint, from },
+        },
+        Err(error) => {
+            connection.say("keys", &[("error", Value::Text(&error.to_string()))]);
+            return connection.deny(&stream, "its keys cannot be read", "look at its log");
+        }
+    };
+    connection.peer = peer.shown();
+    let is_stranger = matches!(peer, Peer::Stranger { .. });
+    if !is_stranger && !connection.ticket.is_known(Some(fingerprint)) {
+        return connection.deny(&stream, TOO_MANY, "");
+    }
+    let request = if is_stranger { LONGEST_SMALL } else { LONGEST_REQUEST };
+    let left = deadline.saturating_duration_since(Instant::now());
+    let limits = Limits { greeting: left, request };
+    match session::receive(&stream, &limits, connection.ticket.end()) {
+        Ok(Request::Pair { token, name }) => {
+            connection.pair(&stream, store, &token, &name, fingerprint)
+        }
+        Ok(_) if is_stranger => connection.deny(
+            &stream,
+            "your key is not authorised, or was revoked",
+            "pair with it: `thither serve pair` there, `thither pair HOST` here",
+        ),
+        Ok(request) => connection.act(stream, request, &peer),
+        Err(outcome) => connection.ended("unheard", &outcome, None),
+    }
+}
+
+impl Peer {
+    fn shown(&self) -> String {
+        match self {
+            Peer::User { uid, pid } => format!("uid {uid} pid {pid}"),
+            Peer::Key { fingerprint, name, from } => format!("{name} {fingerprint} {from}"),
+            Peer::Stranger { fingerprint, from } => format!("{fingerprint} {from}"),
+        }
+    }
+}
+
+impl Connection<'_> {
+    fn say(&self, event: &str, members: &[(&str, Value<'_>)]) {
+        let mut all = vec![
+            ("connection", Value::Number(self.ticket.number)),
+            ("peer", Value::Text(&self.peer)),
+        ];
+        all.extend_from_slice(members);
+        self.shared.log.event(event, &all);
+    }
+
+    fn deny(&self, stream: &OwnedFd, text: &str, hint: &str) {
+        self.say("denied", &[("why", Value::Text(text))]);
+        let (text, hint) = (text.to_owned(), hint.to_owned());
+        session::refuse(stream, &Refusal { reason: Reason::Denied, errno: 0, text, hint });
+    }
+
+    /// A stranger that may become a peer.
+    fn pair(
+        &self,
+        stream: &OwnedFd,
+        store: &Store,
+        token: &[u8; 16],
+        name: &[u8],
+        fingerprint: Fingerprint,
+    ) {
+        let name = String::from_utf8_lossy(name);
+        match store.use_token(token) {
+            Ok(true) => {}
+            Ok(false) => {
+                return self.deny(
+                    stream,
+                    "this token is not known: it was used, or is too old",
+                    "make another one there: `thither serve pair`",
+                );
+            }
+            Err(error) => {
+                self.say("keys", &[("error", Value::Text(&chain(&error)))]);
+                return self.deny(stream, "its keys cannot be read", "look at its log");
+            }
+        }
+        match store.authorize(fingerprint, &name) {
+            Ok(()) => {
+                self.say("paired", &[("name", Value::Text(&name))]);
+                session::answer(stream);
+            }
+            Err(error) => {
+                self.say("keys", &[("error", Value::Text(&chain(&error)))]);
+                self.deny(
+                    stream,
+                    "its keys cannot be written",
+                    "look at its log, and make another token",
+                );
+            }
+        }
+    }
+
+    /// Does what is wanted.
+    fn act(&self, stream: OwnedFd, request: Request, peer: &Peer) {
+        debug_assert!(!matches!(peer, Peer::Stranger { .. }));
+        let start = Instant::now();
+        let opened = match request {
+            Request::Spawn(spawn) => self.spawn(spawn),
+            Request::Tcp { host, port } => self.tcp(&host, port),
+            Request::Unix { path } => self.unix(path),
+            Request::Python => self.python(),
+            Request::Pair { .. } => Err(refusal(Reason::Unsupported, "pair over a Unix socket")),
+        };
+        match opened {
+            Ok((process, pid)) => {
+                let outcome = session::serve(stream, process, pid, self.ticket.end());
+                self.ended("end", &outcome, Some(start));
+            }
+            Err(refusal) => {
+                self.say(
+                    "refused",
+                    &[
+                        ("why", Value::Text(&refusal.text)),
+                        ("errno", Value::Number(refusal.errno.into())),
+                    ],
+                );
+                session::refuse(&stream, &refusal);
+            }
+        }
+    }
+
+    fn spawn(&self, spawn: Spawn) -> Result<(Process, u32), Refusal> {
+        let program = match &spawn.program {
+            Program::Named(name) => String::from_utf8_lossy(name).into_owned(),
+            Program::LoginShell | Program::Default => "login shell".into(),
+        };
+        let dir = spawn.dir.as_deref().map(String::from_utf8_lossy);
+        let user = spawn.user.as_deref().map(String::from_utf8_lossy);
+        let mut members = vec![
+            ("program", Value::Text(&program)),
+            ("arguments", Value::Number(spawn.args.len() as u64)),
+            ("terminal", Value::Flag(matches!(spawn.streams, Streams::Terminal { .. }))),
+        ];
+        members.extend(dir.as_deref().map(|dir| ("dir", Value::Text(dir))));
+        members.extend(user.as_deref().map(|user| ("user", Value::Text(user))));
+        self.say("run", &members);
+        let command = session::command(spawn);
+        let variables = self.shared.variables.iter().cloned();
+        spawn_in_session(&command, &self.shared.home, variables)
+            .map_err(|error| session::refusal_of(&error))
+    }
+
+    fn tcp(&self, host: &[u8], port: u16) -> Result<(Process, u32), Refusal> {
+        let host = String::from_utf8_lossy(host);
+        self.say("connect", &[("to", Value::Text(&format!("{host}:{port}")))]);
+        let stream = dial::tcp(&host, port, DIAL, None).map_err(undialled)?;
+        joined(stream.into())
+    }
+
+    fn unix(&self, path: Vec<u8>) -> Result<(Process, u32), Refusal> {
+        let path = PathBuf::from(OsString::from_vec(path));
+        self.say("connect", &[("to", Value::Text(&path.to_string_lossy()))]);
+        let stream = UnixStream::connect(self.shared.home.join(&path));
+        let stream = stream.map_err(|error| undialled(dial::Undialled::Failed(error)))?;
+        joined(stream.into())
+    }
+
+    fn python(&self) -> Result<(Process, u32), Refusal> {
+        self.say("python", &[]);
+        let Some(interpreter) = &self.shared.interpreter else {
+            return Err(refusal(
+                Reason::Unsupported,
+                "share an interpreter: it was not started with --python",
+            ));
+        };
+        let stream = interpreter().map_err(|error| Refusal {
+            text: format!("start the shared interpreter: {error}"),
+            ..refusal(Reason::Failed, "")
+        })?;
+        joined(stream)
+    }
+
+    fn ended(&self, event: &str, outcome: &Outcome, start: Option<Instant>) {
+        let (text, number);
+        let how = match outcome {
+            Outcome::Exited(Exit::Code(code)) => {
+                number = *code as u64;
+                ("code", Value::Number(number))
+            }
+            Outcome::Exited(Exit::Signal(signal)) => {
+                number = *signal as u64;
+                ("signal", Value::Number(number))
+            }
+            Outcome::Refused(refusal) => ("refused", Value::Text(&refusal.text)),
+            Outcome::Left => ("why", Value::Text("the client is gone")),
+            Outcome::TimedOut => ("why", Value::Text("it took too long")),
+            Outcome::Stopped => ("why", Value::Text("the daemon ended it")),
+            Outcome::Malformed(error) => {
+                text = error.to_string();
+                ("why", Value::Text(&text))
+            }
+            Outcome::Lost(error) => {
+                text = error.to_string();
+                ("why", Value::Text(&text))
+            }
+        };
+        let mut members = vec![how];
+        members.extend(start.map(|start| {
+            (
+                "milliseconds",
+                Value::Number(u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX)),
+            )
+        }));
+        self.say(event, &members);
+    }
+}
+
+/// A stream instead of a process.
+fn joined(stream: OwnedFd) -> Result<(Process, u32), Refusal> {
+    let process = session::of_stream(stream);
+    Ok((process.map_err(|error| undialled(dial::Undialled::Failed(error)))?, 0))
+}
+
+fn refusal(reason: Reason, text: &str) -> Refusal {
+    Refusal { reason, errno: 0, text: text.to_owned(), hint: String::new() }
+}
+
+fn undialled(error: dial::Undialled) -> Refusal {
+    match error {
+        dial::Undialled::Cancelled => refusal(Reason::Failed, "connect: given up"),
+        dial::Undialled::Failed(error) => {
+            let errno = error.raw_os_error().and_then(|errno| u32::try_from(errno).ok());
+            match errno {
+                Some(errno) => Refusal { errno, ..refusal(Reason::Failed, "connect") },
+                None => refusal(Reason::Failed, &format!("connect: {error}")),
+            }
+        }
+    }
+}
+
+/// An error and its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

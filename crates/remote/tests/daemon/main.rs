@@ -1,0 +1,3 @@
+//! Daemons, with everything they need.
+
+mod store;

@@ -1,0 +1,146 @@
+//! The interpreter of a daemon that all of its clients share.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use thither_place::state::StateFolder;
+use thither_place::{Command, Event, Local, Place, Process, Stream};
+use thither_python::AGENT;
+use thither_remote::daemon::serve::Interpreter;
+
+use crate::place_ext::{INTERPRETERS, TOKEN};
+
+/// How long an interpreter may take until it listens.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The name of its socket, before our process id and `.sock`.
+const PREFIX: &str = "daemon-python-";
+
+/// Reads the agent from its input, whose end is also its own end, and serves it. Its output says once that it listens.
+const LAUNCH: &str = "\
+import os, sys, threading, types
+path, token, length = sys.argv[1], bytes.fromhex(sys.argv[2]), int(sys.argv[3])
+source = sys.stdin.buffer.read(length)
+agent = types.ModuleType('thither_agent')
+sys.modules['thither_agent'] = agent
+exec(compile(source, 'thither_agent', 'exec'), agent.__dict__)
+def watch():
+    sys.stdin.buffer.read()
+    os._exit(0)
+threading.Thread(target=watch, daemon=True).start()
+def ready(address):
+    os.write(1, b'.')
+    os.dup2(2, 1)
+sys.argv = ['']
+main = types.ModuleType('__main__')
+sys.modules['__main__'] = main
+agent.serve(path, token, namespace=main.__dict__, ready=ready)
+";
+
+/// What connects to the interpreter that all share: one of these programs, or `python3`, else `python`. It is started when it is first
+/// wanted, and again, without what it knew, if it has ended; it ends with the last handle.
+#[must_use]
+pub fn shared_interpreter(program: Option<PathBuf>) -> Arc<Interpreter> {
+    let running = Mutex::new(None);
+    Arc::new(move || {
+        let mut running = running.lock().unwrap_or_else(PoisonError::into_inner);
+        // One that has ended is let go of.
+        if running.as_mut().is_some_and(Running::has_ended) {
+            *running = None;
+        }
+        let running = match &mut *running {
+            Some(running) => running,
+            none => none.insert(Running::start(program.as_ref())?),
+        };
+        Ok(UnixStream::connect(&running.path)?.into())
+    })
+}
+
+struct Running {
+    process: Process,
+    path: PathBuf,
+    /// Its input, whose end ends it.
+    _input: OwnedFd,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+impl Running {
+    fn start(program: Option<&PathBuf>) -> io::Result<Running> {
+        let path = socket()?;
+        let mut missing = None;
+        let programs: Vec<PathBuf> = match program {
+            Some(program) => vec![program.clone()],
+            None => INTERPRETERS.iter().map(PathBuf::from).collect(),
+        };
+        for program in programs {
+            let token: String = TOKEN.iter().map(|byte| format!("{byte:02x}")).collect();
+            let command = Command::new(&program)
+                .args(["-c".into(), LAUNCH.into(), path.clone().into_os_string()])
+                .args([token, AGENT.len().to_string()])
+                .stdin(Stream::Piped)
+                .stdout(Stream::Piped);
+            match Local.spawn(&command) {
+                Ok(process) => return Running::ready(process, path),
+                Err(error) => {
+                    let cause = std::error::Error::source(&error).map(ToString::to_string);
+                    let text = format!("{error}: {}", cause.unwrap_or_default());
+                    missing = Some(io::Error::other(text));
+                }
+            }
+        }
+        Err(missing.unwrap_or_else(|| io::ErrorKind::NotFound.into()))
+    }
+
+    fn ready(mut process: Process, path: PathBuf) -> io::Result<Running> {
+        let no_pipe = || io::Error::from(io::ErrorKind::BrokenPipe);
+        let mut input = File::from(process.stdin.take().ok_or_else(no_pipe)?);
+        let mut output = File::from(process.stdout.take().ok_or_else(no_pipe)?);
+        input.write_all(AGENT.as_bytes())?;
+        let mut fds = [PollFd::new(&output, PollFlags::IN)];
+        let limit = Timespec { tv_sec: PATIENCE.as_secs() as i64, tv_nsec: 0 };
+        rustix::io::retry_on_intr(|| poll(&mut fds, Some(&limit)))?;
+        if fds[0].revents().is_empty() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        match output.read(&mut [0])? {
+            0 => Err(io::Error::other("the interpreter ended before it listened")),
+            _ => Ok(Running { process, path, _input: input.into() }),
+        }
+    }
+
+    fn has_ended(&mut self) -> bool {
+        !matches!(self.process.control.event(), Ok(None | Some(Event::Stopped(_))))
+    }
+}
+
+/// The path of its socket. Those that others have left, killed perhaps, are removed.
+fn socket() -> io::Result<PathBuf> {
+    let folder = loop {
+        if let Some(folder) = StateFolder::open()? {
+            break folder.path;
+        }
+    };
+    for entry in std::fs::read_dir(&folder)?.flatten() {
+        let name = entry.file_name();
+        let is_ours = name.to_str().is_some_and(|name| name.starts_with(PREFIX));
+        let refused = || {
+            let error = UnixStream::connect(entry.path()).err();
+            error.is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+        };
+        if is_ours && refused() {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+    Ok(folder.join(format!("{PREFIX}{}.sock", std::process::id())))
+}
