@@ -2240,12 +2240,63 @@ class Loader(SourceFileLoader):
         return compile(self.source, self.path, 'exec', dont_inherit=True)
 
 
-def serve(address, token, namespace=None, limit=10, ready=None):
+class Divided(io.TextIOBase):
+    """Standard output or error of several: what a thread of a client's calls prints goes to that client, and all else to where
+    it went before."""
+
+    encoding = 'utf-8'
+
+    def __init__(self, fd, old, errors):
+        self.fd = fd
+        self.old = old
+        self.failing = errors
+
+    @property
+    def errors(self):
+        return self.failing
+
+    def writable(self):
+        return True
+
+    def fileno(self):
+        return self.old.fileno()
+
+    def flush(self):
+        self.old.flush()
+
+    def write(self, text):
+        if not isinstance(text, str):
+            raise TypeError('write() argument must be str, not %s' % type(text).__name__)
+        agent = agent_of(get_ident())
+        if agent is None:
+            return self.old.write(text)
+        data = text.encode(self.encoding, self.failing)
+        try:
+            for start in range(0, len(data), CHUNK):
+                agent.send(OUTPUT, self.fd, 0, 0, 0, data[start : start + CHUNK])
+        except Closed:
+            pass  # its client is gone, and so is the reader
+        return len(text)
+
+
+def agent_of(ident):
+    """The agent that has a call of its client on this thread."""
+    for known in AGENTS:
+        agent = known()
+        if agent is None or agent.closing:
+            continue
+        if agent.ident == ident or any(thread.ident == ident for thread in list(agent.workers.values()) + agent.apart):
+            return agent
+    return None
+
+
+def serve(address, token, namespace=None, limit=10, ready=None, output=False):
     """Serves clients from within a program of yours, each on a thread of its own, until an exception ends it.
 
     `address` is the path of a Unix socket, made with mode 0600, or (host, port) of loopback; `token` is the secret, bytes
     of at least 16, that a client must send first, within `limit` seconds. `namespace` is where its code runs; a new one
-    for each if None. `ready` is called with the address once it can be reached, for a port that was 0.
+    for each if None. `ready` is called with the address once it can be reached, for a port that was 0. With `output` what a client's
+    code prints by `sys.stdout` and `sys.stderr` goes to the client; else it is the program's own.
     """
     import socket
 
@@ -2255,6 +2306,8 @@ def serve(address, token, namespace=None, limit=10, ready=None):
         raise ValueError('a token of at least 16 bytes is wanted')
     listener = listening(address)
     path = address if isinstance(address, (str, bytes)) else None
+    if output:
+        sys.stdout, sys.stderr = Divided(1, sys.stdout, 'surrogateescape'), Divided(2, sys.stderr, 'backslashreplace')
     waiting = [0]
     lock = allocate_lock()
     try:

@@ -40,7 +40,7 @@ def ready(address):
 sys.argv = ['']
 main = types.ModuleType('__main__')
 sys.modules['__main__'] = main
-agent.serve(path, token, namespace=main.__dict__, ready=ready)
+agent.serve(path, token, namespace=main.__dict__, ready=ready, output=True)
 ";
 
 /// What connects to the interpreter that all share: one of these programs, or `python3`, else `python`. It is started when it is first

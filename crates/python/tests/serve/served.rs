@@ -140,6 +140,35 @@ fn what_the_program_prints_is_its_own() {
     });
 }
 
+#[test]
+fn what_a_client_prints_is_the_clients() {
+    within_deadline("lines", || {
+        let mut host = host("'socket'", "namespace=shared, output=True");
+        let [(first, first_heard), (second, second_heard)] = [heard(), heard()];
+        let first = first.served_unix(host.socket(), TOKEN).unwrap();
+        let second = second.served_unix(host.socket(), TOKEN).unwrap();
+        first
+            .exec("print('one')\nsys = __import__('sys')\nsys.stderr.write('bad\\udc80')", ())
+            .unwrap();
+        // Also on another thread of the client's.
+        let apart = std::thread::scope(|scope| {
+            let thread = scope.spawn(|| second.exec("print('two \u{fc}')", ()));
+            thread.join().unwrap()
+        });
+        apart.unwrap();
+        // What belongs to nobody goes where it went.
+        let code = "import threading\nt = threading.Thread(target=print, args=('own',), kwargs={'flush': True})\nt.start()\nt.join()";
+        first.exec(code, ()).unwrap();
+        let mut line = String::new();
+        host.output.read_line(&mut line).unwrap();
+        assert_eq!(line, "own\n");
+        let text =
+            |heard: &crate::Heard| String::from_utf8_lossy(&heard.lock().unwrap()).into_owned();
+        assert_eq!(text(&first_heard), "one\nbad\\udc80");
+        assert_eq!(text(&second_heard), "two \u{fc}\n");
+    });
+}
+
 /// What is answered to a beginning of that text: it is closed without a word.
 #[track_caller]
 fn check_refused(text: &'static [u8]) {
