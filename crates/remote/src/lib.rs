@@ -11,7 +11,7 @@
 //! # Ok::<(), thither_place::Error>(())
 //! ```
 //!
-//! [`Daemon`](daemon::Daemon), with the feature `daemon`, is a machine where `thither serve` runs.
+//! `Daemon`, with the feature `daemon`, is a machine where `thither serve` runs.
 
 #[cfg(feature = "daemon")]
 pub mod daemon;
