@@ -153,3 +153,32 @@ fn a_code_by_the_users_own() {
     assert_eq!(session.wait().code(), Some(0));
     assert!(!session.transcript().contains(user.password()));
 }
+
+/// What is asked for once counts for the hops behind it, too.
+#[test]
+fn a_password_of_a_hop_before() {
+    let user = match PasswordUser::new() {
+        Ok(user) => user,
+        Err(reason) => testkit::skip!("{reason}"),
+    };
+    let test = Test::new();
+    let home = format!("SetEnv HOME={}", test.dir().display());
+    let [before, behind] = match ["PasswordAuthentication yes", &home].map(Sshd::options) {
+        [Ok(before), Ok(behind)] => [before, behind],
+        [Err(reason), _] | [_, Err(reason)] => testkit::skip!("{reason}"),
+    };
+    let any = "missing-host-key-policy=warning";
+    let first = format!("ssh:{}@127.0.0.1:{}", user.name(), before.port());
+    let address = format!(
+        "{first}?ask-password&{any}|ssh:root@127.0.0.1:{}?identity={}&{any}",
+        behind.port(),
+        behind.identity().display()
+    );
+    let mut thither = test.thither(["run", &address, "--", "sh", "-c", "echo it is $((40 + 2))"]);
+    thither.env_remove("SSH_AUTH_SOCK");
+    let mut session = Session::spawn(thither, (120, 24));
+    session.expect(format!("Password of {first}: "));
+    session.line(user.password());
+    session.expect("it is 42");
+    assert_eq!(session.wait().code(), Some(0));
+}

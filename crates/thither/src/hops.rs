@@ -38,6 +38,8 @@ pub(crate) struct Outer {
     place: Arc<dyn Place>,
     /// Their address.
     address: String,
+    /// Whether a password of theirs was given to this process alone: another one cannot go there by the address.
+    is_ours_alone: bool,
 }
 
 impl Outer {
@@ -70,7 +72,12 @@ fn outer(hops: &[Hop]) -> std::result::Result<Option<Outer>, ConnectError> {
             Some(outer) => hop_from(outer, hop)?,
         };
         let address = Address::of_hops(hops[..=index].to_vec()).to_string();
-        outer = Some(Outer { place: place.into(), address });
+        let given = |hop: &Hop| {
+            let keys = ["ask-password", "password-fd"];
+            hop.options().iter().any(|option| keys.contains(&option.key.as_str()))
+        };
+        let is_ours_alone = hops[..=index].iter().any(given);
+        outer = Some(Outer { place: place.into(), address, is_ours_alone });
     }
     Ok(outer)
 }
@@ -119,6 +126,11 @@ fn hop_from(outer: &Outer, hop: &Hop) -> std::result::Result<Box<dyn Place>, Con
             let options = Options::of(hop, OF_SSH)?;
             let (mut settings, place) = (options.ssh(login)?, outer.place.clone());
             let not_made = |wrong| ConnectError::NotMade { place: shown(hop), wrong };
+            // The user's own `ssh` is given a stream by another process.
+            let has_builtin = cfg!(feature = "ssh-builtin");
+            if has_builtin && outer.is_ours_alone && settings.native == ssh::Native::Automatic {
+                settings.native = ssh::Native::No;
+            }
             if Ssh::from(settings.clone())
                 .is_native()
                 .map_err(|error| not_made(error.to_string()))?
