@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use testkit::{PublicCopy, as_user};
 
+use super::rounds;
 use super::{Contender, User};
 use crate::{Result, Verdict};
 
@@ -105,9 +106,8 @@ pub(crate) fn measure() -> Result<Verdict> {
         }
     }
     for run in 0..runs {
-        for place in 0..fit.len() {
-            // Another one begins each round, so that none always follows the same one.
-            let index = fit[(place + run) % fit.len()];
+        for place in rounds::order(run, fit.len()) {
+            let index = fit[place];
             let contender = &mut contenders[index];
             let start = Instant::now();
             let status = contender.spawn().and_then(|mut child| child.wait());
