@@ -16,6 +16,8 @@ use crate::report::{Failure, chain, say, write_stdout};
 
 /// The signals that end a daemon.
 const ENDING: [i32; 4] = [1, 2, 3, 15];
+/// What a child's end is told by.
+const CHILD: i32 = 17;
 /// More than any token has, in bytes.
 const LONGEST_TOKEN: u64 = 4096;
 
@@ -32,6 +34,9 @@ pub(crate) fn serve(serve: crate::args::serve::Serve) -> Result<u8, Failure> {
 fn daemon(daemon: Daemon) -> Result<u8, Failure> {
     // Before anything can be connected to.
     let signals = Signals::on(ENDING).map_err(|error| failed("wait for signals", &error))?;
+    // Only so that it is not ignored, as whoever started us may have left it: then the kernel would keep from us how commands end, and
+    // give their numbers to others at once (wait(2)).
+    let _children = Signals::on([CHILD]).map_err(|error| failed("wait for commands", &error))?;
     let mut listen: Vec<Listen> = daemon.socket.into_iter().map(Listen::Unix).collect();
     for address in &daemon.listen {
         let tcp = Listen::tcp(address).map_err(|error| {

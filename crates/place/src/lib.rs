@@ -21,6 +21,7 @@ pub mod local;
 pub mod archive;
 pub mod interact;
 pub mod launch;
+pub mod peer;
 pub mod state;
 pub mod streams;
 pub mod users;

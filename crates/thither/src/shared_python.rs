@@ -88,6 +88,7 @@ impl Running {
             let command = Command::new(&program)
                 .args(["-c".into(), LAUNCH.into(), path.clone().into_os_string()])
                 .args([token, AGENT.len().to_string()])
+                .dir(home())
                 .stdin(Stream::Piped)
                 .stdout(Stream::Piped);
             match Local.spawn(&command) {
@@ -122,6 +123,11 @@ impl Running {
     fn has_ended(&mut self) -> bool {
         !matches!(self.process.control.event(), Ok(None | Some(Event::Stopped(_))))
     }
+}
+
+/// Where everything begins that a daemon runs.
+fn home() -> PathBuf {
+    std::env::home_dir().filter(|home| home.is_dir()).unwrap_or_else(|| "/".into())
 }
 
 /// The path of its socket. Those that others have left, killed perhaps, are removed.

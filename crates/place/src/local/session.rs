@@ -75,6 +75,8 @@ impl Control for Leader {
         let Some(signal) = Signal::from_named_raw(signal) else {
             return Err(unsupported(&format!("send signal {signal}")));
         };
+        // If somebody else has waited for it (an error), its number is nobody's or another's.
+        self.event()?;
         match kill_process_group(self.pid, signal) {
             Ok(()) | Err(Errno::SRCH) => Ok(()),
             Err(errno) => Err(failed("send a signal", errno.into())),
@@ -101,7 +103,7 @@ impl Control for Leader {
 
 impl Drop for Leader {
     fn drop(&mut self) {
-        // If somebody else has waited for it (an error), its number is nobody's or another's.
+        // Not either if that cannot be known: see `signal`.
         let runs = matches!(self.event(), Ok(None));
         let killed = !runs || kill_process_group(self.pid, Signal::KILL).is_ok();
         let Some(pidfd) = self.pidfd.take() else { return };
@@ -111,5 +113,20 @@ impl Drop for Leader {
             // A set-user-id program that is not ours to kill: it ends when it likes. If there can be no thread it stays a zombie.
             false => drop(thread::Builder::new().name("reaper".into()).spawn(reap)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::process::{WaitOptions, waitpid};
+
+    #[test]
+    fn a_number_that_may_be_anybodys_gets_no_signal() {
+        let (mut process, pid) =
+            spawn_in_session(&Command::new("true"), Path::new("/"), []).unwrap();
+        // As the kernel does it by itself where SIGCHLD is ignored.
+        waitpid(Pid::from_raw(pid as i32), WaitOptions::empty()).unwrap();
+        process.control.signal(15).unwrap_err();
     }
 }

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with, sockopt,
 };
+use thither_place::peer::peer_of;
 use thither_term::{Interest, poll};
 
 /// How often we look whether a daemon that has too many callers waiting takes one more.
@@ -40,8 +41,8 @@ impl From<Errno> for Undialled {
     }
 }
 
-/// The Unix socket at this path, whose other end is our user's or root's.
-pub(super) fn unix(
+/// The Unix socket at this path, whosever it is.
+pub(super) fn anyone(
     path: &Path,
     limit: Duration,
     cancel: Option<&Arc<OwnedFd>>,
@@ -59,14 +60,24 @@ pub(super) fn unix(
             Err(error) => return Err(error.into()),
         };
     };
-    let peer = sockopt::socket_peercred(&socket)?;
+    let stream = UnixStream::from(socket);
+    stream.set_nonblocking(false)?;
+    Ok(stream.into())
+}
+
+/// The same, if its other end is our user's or root's.
+pub(super) fn unix(
+    path: &Path,
+    limit: Duration,
+    cancel: Option<&Arc<OwnedFd>>,
+) -> Result<OwnedFd, Undialled> {
+    let socket = anyone(path, limit, cancel)?;
+    let peer = peer_of(&socket)?;
     if peer.uid != rustix::process::geteuid() && !peer.uid.is_root() {
         let text = format!("who listens there is user {}, neither we nor root", peer.uid.as_raw());
         return Err(Undialled::Failed(io::Error::new(io::ErrorKind::PermissionDenied, text)));
     }
-    let stream = UnixStream::from(socket);
-    stream.set_nonblocking(false)?;
-    Ok(stream.into())
+    Ok(socket)
 }
 
 /// A TCP connection to the first address of a host that takes it.
@@ -132,5 +143,31 @@ fn wait(
     match ready.pop() {
         Some(cancel) if cancel.now || cancel.hang_up => Err(Undialled::Cancelled),
         _ => Ok(ready.iter().any(|ready| ready.now || ready.hang_up || ready.error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::net::{bind, listen};
+
+    #[test]
+    fn a_listener_that_takes_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let flags = SocketFlags::CLOEXEC;
+        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();
+        bind(&socket, &SocketAddrUnix::new(&path).unwrap()).unwrap();
+        listen(&socket, 0).unwrap();
+        // It has room for one more than it was told.
+        let _first = anyone(&path, Duration::ZERO, None).unwrap();
+        let timed_out = anyone(&path, Duration::ZERO, None);
+        assert!(
+            matches!(timed_out, Err(Undialled::Failed(error)) if error.kind() == io::ErrorKind::TimedOut)
+        );
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        drop(theirs);
+        let cancelled = anyone(&path, Duration::from_secs(3600), Some(&Arc::new(ours.into())));
+        assert!(matches!(cancelled, Err(Undialled::Cancelled)));
     }
 }

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use rustix::net::sockopt;
+use thither_place::peer::peer_of;
 use thither_place::state::StateFolder;
 use thither_term::Interest;
 
@@ -120,7 +120,7 @@ impl Askpass {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
             Err(error) => return Err(error),
         };
-        if sockopt::socket_peercred(&stream)?.uid != rustix::process::geteuid() {
+        if peer_of(&stream)?.uid != rustix::process::geteuid() {
             return Ok(());
         }
         stream.set_nonblocking(false)?;

@@ -13,10 +13,11 @@ use std::time::Duration;
 
 use rustix::net::{
     AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix,
-    SocketFlags, SocketType, connect, sendmsg, socket_with, sockopt,
+    SocketFlags, SocketType, connect, sendmsg, socket_with,
 };
 use rustix::process::Pid;
 use thither_place::Endpoint;
+use thither_place::peer::peer_of;
 
 /// The version of the protocol: it has been this one since OpenSSH 5.4.
 const VERSION: u32 = 4;
@@ -94,7 +95,7 @@ impl Mux {
     /// Those of connect(2); `Unsupported` for another version or another user's process; `InvalidData` for what is no master.
     pub(crate) fn connect(path: &Path) -> io::Result<Mux> {
         let socket = dial(path)?;
-        let peer = sockopt::socket_peercred(&socket)?;
+        let peer = peer_of(&socket)?;
         if peer.uid != rustix::process::geteuid() && !peer.uid.is_root() {
             return Err(io::Error::new(io::ErrorKind::Unsupported, "it is another user's"));
         }

@@ -4,15 +4,14 @@ use std::env;
 use std::ffi::OsString;
 
 use std::net::TcpStream;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::net::sockopt;
 use thither_place::local::spawn_in_session;
+use thither_place::peer::peer_of;
 use thither_place::tls::{self, Fingerprint};
 use thither_place::wire::frame::{LONGEST_REQUEST, LONGEST_SMALL};
 use thither_place::wire::message::{Program, Spawn, Streams};
@@ -22,9 +21,9 @@ use thither_place::{Exit, Process};
 
 use super::Interpreter;
 use super::log::{Log, Value};
-use super::table::Ticket;
-use crate::daemon::Store;
+use super::table::{Admission, Ticket};
 use crate::daemon::dial;
+use crate::daemon::{Store, StoreError};
 
 /// How long a connection may take to end what it runs: a second until it is killed, and some more on a machine that is busy.
 pub(super) const END: Duration = Duration::from_secs(5);
@@ -91,8 +90,8 @@ struct Connection<'a> {
 
 /// One by a Unix socket: the kernel says whose it is.
 pub(super) fn near(shared: &Shared, ticket: Ticket, socket: OwnedFd) {
-    let peer = match sockopt::socket_peercred(&socket) {
-        Ok(peer) => Peer::User { uid: peer.uid.as_raw(), pid: peer.pid.as_raw_pid() as u32 },
+    let peer = match peer_of(&socket) {
+        Ok(peer) => Peer::User { uid: peer.uid.as_raw(), pid: peer.pid },
         Err(_) => return,
     };
     let own = rustix::process::geteuid().as_raw();
@@ -105,7 +104,7 @@ pub(super) fn near(shared: &Shared, ticket: Ticket, socket: OwnedFd) {
         return connection.deny(&socket, TOO_MANY, "");
     }
     let limits = Limits { greeting: shared.greeting, request: LONGEST_REQUEST };
-    match session::receive(&socket, &limits, connection.ticket.end()) {
+    match session::receive(&socket, &limits, connection.ticket.end().as_fd()) {
         Ok(request) => connection.act(socket, request, &peer),
         Err(outcome) => connection.ended("unheard", &outcome, None),
     }
@@ -126,25 +125,28 @@ pub(super) fn far(shared: &Shared, ticket: Ticket, socket: OwnedFd) {
         Ok(accepted) => accepted,
         Err(error) => return connection.say("unheard", &[("why", Value::Text(&chain(&error)))]),
     };
-    let peer = match store.authorized() {
-        Ok(peers) => match peers.into_iter().find(|peer| peer.fingerprint == fingerprint) {
-            Some(peer) => Peer::Key { fingerprint, name: peer.name, from },
-            None => Peer::Stranger { fingerprint, from },
-        },
-        Err(error) => {
+    let name = || {
+        let mut peers = store.authorized()?.into_iter();
+        Ok(peers.find(|peer| peer.fingerprint == fingerprint).map(|peer| peer.name))
+    };
+    let peer = match connection.ticket.admit(fingerprint, name) {
+        Ok(Admission::Known(name)) => Peer::Key { fingerprint, name, from },
+        Ok(Admission::Stranger) => Peer::Stranger { fingerprint, from },
+        Ok(Admission::TooMany) => {
+            connection.peer = Peer::Stranger { fingerprint, from }.shown();
+            return connection.deny(&stream, TOO_MANY, "");
+        }
+        Err::<_, StoreError>(error) => {
             connection.say("keys", &[("error", Value::Text(&error.to_string()))]);
             return connection.deny(&stream, "its keys cannot be read", "look at its log");
         }
     };
     connection.peer = peer.shown();
     let is_stranger = matches!(peer, Peer::Stranger { .. });
-    if !is_stranger && !connection.ticket.is_known(Some(fingerprint)) {
-        return connection.deny(&stream, TOO_MANY, "");
-    }
     let request = if is_stranger { LONGEST_SMALL } else { LONGEST_REQUEST };
     let left = deadline.saturating_duration_since(Instant::now());
     let limits = Limits { greeting: left, request };
-    match session::receive(&stream, &limits, connection.ticket.end()) {
+    match session::receive(&stream, &limits, connection.ticket.end().as_fd()) {
         Ok(Request::Pair { token, name }) => {
             connection.pair(&stream, store, &token, &name, fingerprint)
         }
@@ -237,7 +239,7 @@ impl Connection<'_> {
         };
         match opened {
             Ok((process, pid)) => {
-                let outcome = session::serve(stream, process, pid, self.ticket.end());
+                let outcome = session::serve(stream, process, pid, self.ticket.end().as_fd());
                 self.ended("end", &outcome, Some(start));
             }
             Err(refusal) => {
@@ -277,16 +279,15 @@ impl Connection<'_> {
     fn tcp(&self, host: &[u8], port: u16) -> Result<(Process, u32), Refusal> {
         let host = String::from_utf8_lossy(host);
         self.say("connect", &[("to", Value::Text(&format!("{host}:{port}")))]);
-        let stream = dial::tcp(&host, port, DIAL, None).map_err(undialled)?;
+        let stream = dial::tcp(&host, port, DIAL, Some(self.ticket.end())).map_err(undialled)?;
         joined(stream.into())
     }
 
     fn unix(&self, path: Vec<u8>) -> Result<(Process, u32), Refusal> {
         let path = PathBuf::from(OsString::from_vec(path));
         self.say("connect", &[("to", Value::Text(&path.to_string_lossy()))]);
-        let stream = UnixStream::connect(self.shared.home.join(&path));
-        let stream = stream.map_err(|error| undialled(dial::Undialled::Failed(error)))?;
-        joined(stream.into())
+        let path = self.shared.home.join(&path);
+        joined(dial::anyone(&path, DIAL, Some(self.ticket.end())).map_err(undialled)?)
     }
 
     fn python(&self) -> Result<(Process, u32), Refusal> {

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use std::{env, io};
 
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with,
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
 };
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 use thither_place::error::quoted;
@@ -174,11 +175,16 @@ fn unix(path: &Path) -> io::Result<Listener> {
         let text = format!("another daemon listens at {}", quoted(path));
         return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
     }
-    // Whoever had the lock is gone, and has left it; but nothing else than a socket is removed.
+    // Whoever had the lock is gone, and has left it; but nothing is removed that is no socket, or that somebody listens at who needs
+    // no lock, such as systemd(1).
     if let Ok(file) = fs::symlink_metadata(path) {
         if !std::os::unix::fs::FileTypeExt::is_socket(&file.file_type()) {
             let text = format!("{} is there already, and is no socket", quoted(path));
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
+        }
+        if !is_stale(path)? {
+            let text = format!("somebody else listens at {}", quoted(path));
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
         }
         fs::remove_file(path)?;
     }
@@ -191,4 +197,30 @@ fn unix(path: &Path) -> io::Result<Listener> {
     fs::set_permissions(path, Permissions::from_mode(0o600))?;
     listen(&socket, BACKLOG)?;
     Ok(Listener::Unix { listener: UnixListener::from(socket), _made: Some(made) })
+}
+
+/// Whether nobody listens at a socket.
+fn is_stale(path: &Path) -> io::Result<bool> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    Ok(connect(&socket, &SocketAddrUnix::new(path)?) == Err(Errno::CONNREFUSED))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_nobody_listens_at_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let other = UnixListener::bind(&path).unwrap();
+        assert_eq!(unix(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        drop(other);
+        let ours = unix(&path).unwrap();
+        assert_eq!(unix(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        drop(ours);
+        fs::write(&path, "a file").unwrap();
+        assert_eq!(unix(&path).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+    }
 }

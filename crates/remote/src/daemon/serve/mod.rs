@@ -26,7 +26,7 @@ pub use self::log::Format;
 use self::connection::Shared;
 use self::listen::Listener;
 use self::log::{Log, Value};
-use self::table::{Most, Table};
+use self::table::{Most, Origin, Table};
 use super::{Store, StoreError, default_socket};
 
 /// A stack of a connection's thread, in bytes: it keeps its buffers elsewhere.
@@ -229,6 +229,7 @@ impl Server {
     }
 
     /// Waits for what runs, and then ends it.
+    /// A key that is revoked meanwhile ends what is its own.
     fn drain(&self, signals: &Signals) -> io::Result<()> {
         let live = self.table.len() as u64;
         self.shared.log.event("ending", &[("connections", Value::Number(live))]);
@@ -236,11 +237,17 @@ impl Server {
         let mut is_asked = false;
         while self.table.len() > 0 {
             let left = deadline.saturating_duration_since(Instant::now());
-            poll(
-                &[Interest::Read(self.table.as_fd()), Interest::Read(signals.as_fd())],
-                Some(left),
-            )?;
+            let changes = self.changes.as_ref();
+            let interests = [
+                Interest::Read(self.table.as_fd()),
+                Interest::Read(signals.as_fd()),
+                changes.map_or(Interest::Nothing, |fd| Interest::Read(fd.as_fd())),
+            ];
+            let ready = poll(&interests, Some(left))?;
             self.table.acknowledge();
+            if ready[2].now {
+                self.keys_changed();
+            }
             let hurry = self.is_told(signals) || Instant::now() >= deadline;
             if hurry && is_asked {
                 // What cannot be ended now is left to who started us.
@@ -257,18 +264,21 @@ impl Server {
         Ok(())
     }
 
-    /// All that wait at a socket, at most as many as may be strangers.
+    /// One of those that wait at a socket.
     fn accept(&self, listener: &Listener) {
         let accepted = match listener {
-            Listener::Unix { listener, .. } => listener.accept().map(|(socket, _)| socket.into()),
-            Listener::Tcp(listener) => listener.accept().map(|(socket, _)| socket.into()),
+            Listener::Unix { listener, .. } => {
+                listener.accept().map(|(socket, _)| (socket.into(), Origin::NEAR))
+            }
+            Listener::Tcp(listener) => {
+                listener.accept().map(|(socket, from)| (socket.into(), Origin::far(from.ip())))
+            }
         };
-        let failed =
-            match accepted.and_then(|socket: OwnedFd| self.attend(socket, listener.is_tcp())) {
-                Ok(()) => return,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) => error,
-            };
+        let failed = match accepted.and_then(|(socket, origin)| self.attend(socket, origin)) {
+            Ok(()) => return,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+            Err(error) => error,
+        };
         self.shared.log.event("unaccepted", &[("why", Value::Text(&failed.to_string()))]);
         if failed.kind() != io::ErrorKind::ConnectionAborted {
             // Nothing tells when there is room again, and the caller waits in the backlog.
@@ -277,16 +287,16 @@ impl Server {
     }
 
     /// Gives a connection a thread.
-    fn attend(&self, socket: OwnedFd, is_far: bool) -> io::Result<()> {
-        let (ticket, cut) = self.table.enter(socket.as_fd())?;
+    fn attend(&self, socket: OwnedFd, origin: Origin) -> io::Result<()> {
+        let (ticket, cut) = self.table.enter(socket.as_fd(), origin)?;
         if let Some(cut) = cut {
             self.shared.log.event("cut", &[("connection", Value::Number(cut))]);
         }
         let shared = self.shared.clone();
         let builder = thread::Builder::new().name("connection".into()).stack_size(STACK);
-        builder.spawn(move || match is_far {
-            true => connection::far(&shared, ticket, socket),
-            false => connection::near(&shared, ticket, socket),
+        builder.spawn(move || match origin {
+            Origin::NEAR => connection::near(&shared, ticket, socket),
+            _ => connection::far(&shared, ticket, socket),
         })?;
         Ok(())
     }

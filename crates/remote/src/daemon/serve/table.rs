@@ -1,7 +1,9 @@
 //! Who is connected, and how many may be.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::io;
+use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -15,6 +17,33 @@ pub(super) struct Most {
     pub(super) known: usize,
     /// Of those that we do not know yet.
     pub(super) strangers: usize,
+}
+
+/// Where a stranger comes from, as far as it cannot choose: its address, of IPv6 the network of 64 bits that one host may have all
+/// of (RFC 4291, 2.5.1); `None` is this machine, by a Unix socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Origin(Option<IpAddr>);
+
+impl Origin {
+    pub(super) const NEAR: Origin = Origin(None);
+
+    pub(super) fn far(address: IpAddr) -> Origin {
+        Origin(Some(match address.to_canonical() {
+            IpAddr::V6(all) => Ipv6Addr::from_bits(all.to_bits() >> 64 << 64).into(),
+            address => address,
+        }))
+    }
+}
+
+/// Whose a connection turned out to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Admission {
+    /// One that we know, by this name.
+    Known(String),
+    /// Nobody's that we know.
+    Stranger,
+    /// There are too many already.
+    TooMany,
 }
 
 /// All connections of a daemon.
@@ -38,8 +67,11 @@ struct Entry {
     end: Arc<OwnedFd>,
     /// Its socket, to cut it off in the middle of whatever it does.
     socket: OwnedFd,
+    origin: Origin,
     /// Whose it is, once that is known.
     key: Option<Option<Fingerprint>>,
+    /// Whether it was asked to end.
+    is_asked: bool,
 }
 
 /// A place in the table, which is free again when this is dropped.
@@ -61,35 +93,36 @@ impl Table {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets a stranger in. If there are too many, the one that has been a stranger for longest is cut off, and its number given:
-    /// who means it needs a few milliseconds, and who waits keeps nobody out.
+    /// Lets a stranger in. If there are too many, one is cut off, and its number given: of those that come from where most come
+    /// from the one that has been a stranger for longest. Who means it needs a few milliseconds; who waits, or comes again and again,
+    /// keeps nobody out but those who come from the same place.
     pub(super) fn enter(
         self: &Arc<Table>,
         socket: BorrowedFd<'_>,
+        origin: Origin,
     ) -> io::Result<(Ticket, Option<u64>)> {
         let end = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let socket = socket.try_clone_to_owned()?;
         let mut inner = self.inner();
-        let mut strangers = inner.live.iter().filter(|(_, entry)| entry.key.is_none());
-        let oldest = strangers.next().map(|(&number, _)| number);
-        let cut = oldest.filter(|_| strangers.count() + 1 >= self.most.strangers);
+        let cut = inner.one_too_many(self.most.strangers);
         if let Some(number) = cut {
             // It holds its place in the table no longer.
-            inner.live.remove(&number).iter().for_each(Entry::cut);
+            inner.live.remove(&number).iter_mut().for_each(Entry::cut);
         }
         inner.last += 1;
         let number = inner.last;
-        inner.live.insert(number, Entry { end: end.clone(), socket, key: None });
+        inner
+            .live
+            .insert(number, Entry { end: end.clone(), socket, origin, key: None, is_asked: false });
         Ok((Ticket { table: self.clone(), number, end }, cut))
     }
 
-    /// Ends those of keys that are not `known` any more, and gives their numbers.
+    /// Ends those of keys that are not `known` any more, and gives their numbers, once each.
     pub(super) fn revoke(&self, known: impl Fn(&Fingerprint) -> bool) -> Vec<u64> {
-        let inner = self.inner();
-        let gone = inner
-            .live
-            .iter()
-            .filter(|(_, entry)| matches!(&entry.key, Some(Some(key)) if !known(key)));
+        let mut inner = self.inner();
+        let gone = inner.live.iter_mut().filter(|(_, entry)| {
+            !entry.is_asked && matches!(&entry.key, Some(Some(key)) if !known(key))
+        });
         gone.map(|(&number, entry)| {
             entry.ask_to_end();
             number
@@ -99,7 +132,7 @@ impl Table {
 
     /// Asks all to end.
     pub(super) fn end_all(&self) {
-        self.inner().live.values().for_each(Entry::ask_to_end);
+        self.inner().live.values_mut().for_each(Entry::ask_to_end);
     }
 
     pub(super) fn len(&self) -> usize {
@@ -119,13 +152,30 @@ impl AsFd for Table {
     }
 }
 
+impl Inner {
+    /// The stranger that has to go if there may not be more than so many.
+    fn one_too_many(&self, most: usize) -> Option<u64> {
+        let strangers = self.live.iter().filter(|(_, entry)| entry.key.is_none());
+        let mut count = 0;
+        // How many there are from each, and the oldest of them.
+        let mut crowds: BTreeMap<Origin, (usize, u64)> = BTreeMap::new();
+        for (&number, entry) in strangers {
+            count += 1;
+            crowds.entry(entry.origin).or_insert((0, number)).0 += 1;
+        }
+        let crowd = crowds.into_values().max_by_key(|&(size, oldest)| (size, Reverse(oldest)));
+        crowd.filter(|_| count >= most).map(|(_, oldest)| oldest)
+    }
+}
+
 impl Entry {
-    fn ask_to_end(&self) {
+    fn ask_to_end(&mut self) {
+        self.is_asked = true;
         // It can only fail when it is readable already.
         let _ = rustix::io::write(&self.end, &1_u64.to_ne_bytes());
     }
 
-    fn cut(&self) {
+    fn cut(&mut self) {
         self.ask_to_end();
         // It may have ended.
         let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both);
@@ -146,15 +196,39 @@ impl Ticket {
         }
     }
 
+    /// It has proved to have this key. Whose it is, `name` says: once before and once after the table has the key, so that one
+    /// which is revoked in between is found here, and one which is revoked later there.
+    pub(super) fn admit<E>(
+        &self,
+        key: Fingerprint,
+        mut name: impl FnMut() -> Result<Option<String>, E>,
+    ) -> Result<Admission, E> {
+        if name()?.is_none() {
+            return Ok(Admission::Stranger);
+        }
+        if !self.is_known(Some(key)) {
+            return Ok(Admission::TooMany);
+        }
+        let name = name();
+        if !matches!(name, Ok(Some(_)))
+            && let Some(entry) = self.table.inner().live.get_mut(&self.number)
+        {
+            entry.key = None;
+        }
+        Ok(name?.map_or(Admission::Stranger, Admission::Known))
+    }
+
     /// Readable once it is to end.
-    pub(super) fn end(&self) -> BorrowedFd<'_> {
-        self.end.as_fd()
+    pub(super) fn end(&self) -> &Arc<OwnedFd> {
+        &self.end
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.table.inner().live.remove(&self.number);
+        let mut entry = self.table.inner().live.remove(&self.number);
+        // Nobody counts it from here on, so a stranger's connection is not to stay for the sake of what it was told.
+        entry.iter_mut().filter(|entry| entry.key.is_none()).for_each(Entry::cut);
         let _ = rustix::io::write(&self.table.changed, &1_u64.to_ne_bytes());
     }
 }
@@ -168,21 +242,22 @@ mod tests {
     use thither_term::{Interest, poll};
 
     fn is_ended(ticket: &Ticket) -> bool {
-        poll(&[Interest::Read(ticket.end())], Some(Duration::ZERO)).unwrap()[0].now
+        poll(&[Interest::Read(ticket.end().as_fd())], Some(Duration::ZERO)).unwrap()[0].now
     }
 
     #[test]
     fn the_oldest_stranger_makes_room() {
         let table = Table::new(Most { known: 2, strangers: 2 }).unwrap();
         let (socket, mut peer) = UnixStream::pair().unwrap();
-        let (first, cut) = table.enter(socket.as_fd()).unwrap();
+        let near = |socket: &UnixStream| table.enter(socket.as_fd(), Origin::NEAR).unwrap();
+        let (first, cut) = near(&socket);
         assert_eq!(cut, None);
         assert!(first.is_known(None), "it is no stranger any more");
-        let (second, cut) = table.enter(socket.as_fd()).unwrap();
+        let (second, cut) = near(&socket);
         assert_eq!(cut, None);
-        let (third, cut) = table.enter(UnixStream::pair().unwrap().0.as_fd()).unwrap();
+        let (third, cut) = near(&UnixStream::pair().unwrap().0);
         assert_eq!(cut, None);
-        let (fourth, cut) = table.enter(UnixStream::pair().unwrap().0.as_fd()).unwrap();
+        let (fourth, cut) = near(&UnixStream::pair().unwrap().0);
         assert_eq!(cut, Some(second.number));
         assert!(is_ended(&second) && !is_ended(&first) && !is_ended(&third));
         assert_eq!(std::io::Read::read(&mut peer, &mut [0]).unwrap(), 0, "its socket is cut");
@@ -198,15 +273,85 @@ mod tests {
     fn a_key_that_is_revoked() {
         let table = Table::new(Most { known: 9, strangers: 9 }).unwrap();
         let (socket, _peer) = UnixStream::pair().unwrap();
-        let enter = || table.enter(socket.as_fd()).unwrap().0;
+        let enter = || table.enter(socket.as_fd(), Origin::NEAR).unwrap().0;
         let tickets = [enter(), enter(), enter(), enter()];
         let keys = [Fingerprint::from([1; 32]), Fingerprint::from([2; 32])];
         assert!(tickets[0].is_known(Some(keys[0])));
         assert!(tickets[1].is_known(Some(keys[1])));
         assert!(tickets[2].is_known(None));
         assert_eq!(table.revoke(|key| *key == keys[0]), [tickets[1].number]);
+        assert!(table.revoke(|key| *key == keys[0]).is_empty(), "it was told already");
         assert_eq!(tickets.each_ref().map(is_ended), [false, true, false, false]);
         table.end_all();
         assert_eq!(tickets.each_ref().map(is_ended), [true; 4]);
+    }
+
+    #[test]
+    fn a_crowd_keeps_others_in() {
+        let table = Table::new(Most { known: 9, strangers: 3 }).unwrap();
+        let enter = |origin| {
+            let (ours, _) = UnixStream::pair().unwrap();
+            table.enter(ours.as_fd(), origin).unwrap()
+        };
+        let [one, crowd] = [[192, 0, 2, 1], [192, 0, 2, 2]].map(|ip| Origin::far(ip.into()));
+        let (kept, _) = enter(one);
+        let (first, _) = enter(crowd);
+        let (second, cut) = enter(crowd);
+        assert_eq!(cut, None);
+        let (third, cut) = enter(crowd);
+        assert_eq!(cut, Some(first.number));
+        let (_fourth, cut) = enter(Origin::NEAR);
+        assert_eq!(cut, Some(second.number));
+        let (_fifth, cut) = enter(crowd);
+        assert_eq!(cut, Some(kept.number), "all come alone: the oldest");
+        drop(third);
+    }
+
+    #[test]
+    fn origins() {
+        let check = |one: &str, other: &str, same| {
+            let [one, other] = [one, other].map(|text| Origin::far(text.parse().unwrap()));
+            assert_eq!(one == other, same, "{one:?} {other:?}");
+        };
+        check("192.0.2.1", "192.0.2.2", false);
+        check("192.0.2.1", "::ffff:192.0.2.1", true);
+        check("2001:db8::1", "2001:db8::ffff:1:2:3", true);
+        check("2001:db8::1", "2001:db8:0:1::1", false);
+    }
+
+    #[test]
+    fn a_stranger_that_was_served_is_gone() {
+        let table = Table::new(Most { known: 9, strangers: 9 }).unwrap();
+        let mut peers = Vec::new();
+        for is_known in [true, false] {
+            let (ours, mut theirs) = UnixStream::pair().unwrap();
+            let (ticket, _) = table.enter(ours.as_fd(), Origin::NEAR).unwrap();
+            assert!(!is_known || ticket.is_known(None));
+            drop(ticket);
+            theirs.set_nonblocking(true).unwrap();
+            let read = std::io::Read::read(&mut theirs, &mut [0]);
+            assert_eq!(read.ok(), (!is_known).then_some(0), "known: {is_known}");
+            // Somebody else still has its socket.
+            peers.push(ours);
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_revoked_meanwhile() {
+        let table = Table::new(Most { known: 1, strangers: 9 }).unwrap();
+        let (socket, _peer) = UnixStream::pair().unwrap();
+        let enter = || table.enter(socket.as_fd(), Origin::NEAR).unwrap().0;
+        let key = Fingerprint::from([1; 32]);
+        let admit = |ticket: &Ticket, answers: &[Option<&str>]| {
+            let mut answers = answers.iter().map(|name| Ok::<_, ()>(name.map(str::to_owned)));
+            ticket.admit(key, || answers.next().expect("asked twice at most")).unwrap()
+        };
+        let (first, second) = (enter(), enter());
+        assert_eq!(admit(&first, &[None]), Admission::Stranger);
+        assert_eq!(admit(&first, &[Some("a"), None]), Admission::Stranger);
+        // It takes nobody's place.
+        assert_eq!(admit(&second, &[Some("a"), Some("b")]), Admission::Known("b".into()));
+        assert_eq!(admit(&first, &[Some("a")]), Admission::TooMany);
+        assert_eq!(table.revoke(|_| false), [second.number]);
     }
 }
