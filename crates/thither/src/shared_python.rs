@@ -1,23 +1,27 @@
 //! The interpreter of a daemon that all of its clients share.
 
-use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use thither_place::state::StateFolder;
 use thither_place::{Command, Event, Local, Place, Process, Stream};
 use thither_python::AGENT;
-use thither_remote::daemon::serve::Interpreter;
+use thither_remote::daemon::serve::{Interpreter, OURS};
 
 use crate::place_ext::{INTERPRETERS, TOKEN};
 
 /// How long an interpreter may take until it listens.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long one that listens may take to accept.
+const ACCEPTS: Duration = Duration::from_secs(10);
 
 /// The name of its socket, before our process id and `.sock`.
 const PREFIX: &str = "daemon-python-";
@@ -58,7 +62,7 @@ pub fn shared_interpreter(program: Option<PathBuf>) -> Arc<Interpreter> {
             Some(running) => running,
             none => none.insert(Running::start(program.as_ref())?),
         };
-        Ok(UnixStream::connect(&running.path)?.into())
+        running.connect()
     })
 }
 
@@ -91,6 +95,7 @@ impl Running {
                 .dir(home())
                 .stdin(Stream::Piped)
                 .stdout(Stream::Piped);
+            let command = OURS.iter().fold(command, |command, name| command.env_remove(*name));
             match Local.spawn(&command) {
                 Ok(process) => return Running::ready(process, path),
                 Err(error) => {
@@ -105,18 +110,45 @@ impl Running {
 
     fn ready(mut process: Process, path: PathBuf) -> io::Result<Running> {
         let no_pipe = || io::Error::from(io::ErrorKind::BrokenPipe);
-        let mut input = File::from(process.stdin.take().ok_or_else(no_pipe)?);
-        let mut output = File::from(process.stdout.take().ok_or_else(no_pipe)?);
-        input.write_all(AGENT.as_bytes())?;
-        let mut fds = [PollFd::new(&output, PollFlags::IN)];
-        let limit = Timespec { tv_sec: PATIENCE.as_secs() as i64, tv_nsec: 0 };
-        rustix::io::retry_on_intr(|| poll(&mut fds, Some(&limit)))?;
-        if fds[0].revents().is_empty() {
-            return Err(io::ErrorKind::TimedOut.into());
+        let input = process.stdin.take().ok_or_else(no_pipe)?;
+        let output = process.stdout.take().ok_or_else(no_pipe)?;
+        let deadline = Instant::now() + PATIENCE;
+        rustix::io::ioctl_fionbio(&input, true)?;
+        let mut agent = AGENT.as_bytes();
+        while !agent.is_empty() {
+            wait_for(PollFd::new(&input, PollFlags::OUT), deadline)?;
+            match rustix::io::write(&input, agent) {
+                Ok(written) => agent = &agent[written..],
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
-        match output.read(&mut [0])? {
+        wait_for(PollFd::new(&output, PollFlags::IN), deadline)?;
+        match rustix::io::retry_on_intr(|| rustix::io::read(&output, &mut [0]))? {
             0 => Err(io::Error::other("the interpreter ended before it listened")),
-            _ => Ok(Running { process, path, _input: input.into() }),
+            _ => Ok(Running { process, path, _input: input }),
+        }
+    }
+
+    /// A connection to it. One that accepts nobody is not waited for for ever.
+    fn connect(&self) -> io::Result<OwnedFd> {
+        let deadline = Instant::now() + ACCEPTS;
+        let address = SocketAddrUnix::new(&self.path)?;
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        loop {
+            let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+            match connect(&socket, &address) {
+                Ok(()) => {
+                    rustix::io::ioctl_fionbio(&socket, false)?;
+                    return Ok(socket);
+                }
+                // Nothing tells when there is room in its backlog, unix(7).
+                Err(Errno::AGAIN) if Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                Err(Errno::AGAIN) => return Err(io::ErrorKind::TimedOut.into()),
+                Err(error) => return Err(error.into()),
+            }
         }
     }
 
@@ -128,6 +160,17 @@ impl Running {
 /// Where everything begins that a daemon runs.
 fn home() -> PathBuf {
     std::env::home_dir().filter(|home| home.is_dir()).unwrap_or_else(|| "/".into())
+}
+
+/// Until it is ready, however it is.
+fn wait_for(fd: PollFd<'_>, deadline: Instant) -> io::Result<()> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    let limit = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
+    let mut fds = [fd];
+    match rustix::io::retry_on_intr(|| poll(&mut fds, Some(&limit)))? {
+        0 => Err(io::ErrorKind::TimedOut.into()),
+        _ => Ok(()),
+    }
 }
 
 /// The path of its socket. Those that others have left, killed perhaps, are removed.

@@ -13,10 +13,11 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
 use rustix::process::{
-    Pid, Signal, WaitIdOptions, WaitOptions, getpid, getppid, kill_process, kill_process_group,
-    set_parent_process_death_signal, setsid, wait,
+    Pid, Resource, Signal, WaitIdOptions, WaitOptions, getpid, getppid, kill_process,
+    kill_process_group, set_parent_process_death_signal, setrlimit, setsid, wait,
 };
 
+use super::actions::{self, reset_handlers, unblock_signals};
 use super::exec::Exec;
 use super::protocol::{Failure, Message, Step};
 
@@ -230,22 +231,6 @@ extern "C" fn command_entry(shared: *mut c_void) -> i32 {
     exit(127)
 }
 
-/// Gives every signal that has a handler its default action, as `execve` will: in between, the signals are unblocked.
-fn reset_handlers() {
-    for signal in 1..=libc::SIGRTMAX() {
-        // SAFETY: plain data for which zeroes are valid, and valid pointers to it. The table of actions is this
-        // process's own: CLONE_SIGHAND is not set.
-        unsafe {
-            let mut action: libc::sigaction = std::mem::zeroed();
-            if libc::sigaction(signal, std::ptr::null(), &raw mut action) == 0
-                && ![libc::SIG_DFL, libc::SIG_IGN].contains(&action.sa_sigaction)
-            {
-                libc::signal(signal, libc::SIG_DFL);
-            }
-        }
-    }
-}
-
 /// Becomes the command. Returns only if that failed.
 fn command(exec: &Exec, streams: ChildStreams<'_>, parent: Pid) -> Failure {
     let prepared = prepare(exec, streams, Others::Closed);
@@ -377,6 +362,11 @@ fn execute(exec: &Exec) -> Failure {
     // Rust programs ignore SIGPIPE; the command starts as from a shell.
     // SAFETY: a default action; there is no handler that could be unsound.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+    if let Some(fresh) = &exec.fresh {
+        actions::ignore_none();
+        // It was ours before; at worst the command may have more open.
+        let _ = fresh.files.map(|limit| setrlimit(Resource::Nofile, limit));
+    }
     unblock_signals();
     let mut errno = Errno::NOENT;
     for path in &exec.candidates {
@@ -394,15 +384,6 @@ fn execute(exec: &Exec) -> Failure {
         }
     }
     Failure::at(Step::EXEC)(errno)
-}
-
-/// No handler can run: CLONE_CLEAR_SIGHAND or `reset_handlers` removed them.
-fn unblock_signals() {
-    // SAFETY: `sigset_t` is plain data, and zero bytes are the empty set on Linux; valid pointers to it.
-    unsafe {
-        let empty: libc::sigset_t = std::mem::zeroed();
-        libc::sigprocmask(libc::SIG_SETMASK, &raw const empty, std::ptr::null_mut());
-    }
 }
 
 /// Reaps whatever ends, passes signals on, until the command ends or the channel does.

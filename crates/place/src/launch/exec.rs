@@ -6,6 +6,8 @@ use std::os::fd::RawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
+use rustix::process::Rlimit;
+
 use crate::error::quoted;
 use crate::users::Identity;
 
@@ -46,6 +48,7 @@ pub struct Exec {
     pub(super) identity: Option<Identity>,
     /// Whether it leads a session of its own.
     pub(super) session: bool,
+    pub(super) fresh: Option<Fresh>,
     /// Descriptors besides the three streams that stay open.
     pub(super) kept: Vec<RawFd>,
 }
@@ -75,6 +78,7 @@ impl Exec {
             dir: None,
             identity: None,
             session: false,
+            fresh: None,
             kept: Vec::new(),
         })
     }
@@ -101,6 +105,12 @@ impl Exec {
         Exec { identity, ..self }
     }
 
+    /// Has nothing from whoever started us that a login would not have given it.
+    #[must_use]
+    pub fn fresh(self, fresh: Fresh) -> Exec {
+        Exec { fresh: Some(fresh), ..self }
+    }
+
     /// Without a terminal and without a supervisor: leads a session of its own, setsid(2), and so a process group whose
     /// number is its process id; and gets SIGHUP when *the thread that starts it* ends (prctl(2), `PR_SET_PDEATHSIG`), be it by
     /// the death of the whole program. So that thread has to live for as long as the command. The kernel tells
@@ -109,6 +119,14 @@ impl Exec {
     pub fn in_session(self) -> Exec {
         Exec { session: true, ..self }
     }
+}
+
+/// What a command does not have from us: signals that are ignored, as nohup(1) and a script's `&` leave them behind, and a
+/// limit that was raised.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Fresh {
+    /// How many descriptors it may have open; `None` is as many as we.
+    pub files: Option<Rlimit>,
 }
 
 /// `NAME=VALUE`, in one piece of memory: an environment has many.

@@ -8,6 +8,7 @@
 
 mod resolve;
 mod exec;
+mod actions;
 mod child;
 mod protocol;
 
@@ -22,7 +23,7 @@ use rustix::process::{
 };
 use thither_term::WindowSize;
 
-pub use exec::{DEFAULT_PATH, Exec, c_string};
+pub use exec::{DEFAULT_PATH, Exec, Fresh, c_string};
 pub use protocol::{Failure, Step};
 pub use resolve::{Files, Found, Resolved};
 

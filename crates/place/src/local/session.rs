@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, WaitIdOptions, kill_process_group};
 use thither_term::WindowSize;
 
 use super::{Host, Prepared, failed, unsupported};
-use crate::launch::{self, LaunchError};
+use crate::launch::{self, Fresh, LaunchError};
 use crate::process::{Control, Event};
 use crate::{Command, Exit, Process, Result};
 
@@ -28,9 +28,11 @@ pub fn spawn_in_session(
     command: &Command,
     start: &Path,
     base: impl IntoIterator<Item = (OsString, OsString)>,
+    fresh: Fresh,
 ) -> Result<(Process, u32)> {
     let files = Host { user: command.user.as_deref(), start: Some(start) };
     let mut prepared = Prepared::new(command, base, &files)?;
+    prepared.exec = prepared.exec.fresh(fresh);
     if prepared.plumbing.pty.is_none() {
         prepared.exec = prepared.exec.in_session();
     }
@@ -124,7 +126,7 @@ mod tests {
     #[test]
     fn a_number_that_may_be_anybodys_gets_no_signal() {
         let (mut process, pid) =
-            spawn_in_session(&Command::new("true"), Path::new("/"), []).unwrap();
+            spawn_in_session(&Command::new("true"), Path::new("/"), [], Fresh::default()).unwrap();
         // As the kernel does it by itself where SIGCHLD is ignored.
         waitpid(Pid::from_raw(pid as i32), WaitOptions::empty()).unwrap();
         process.control.signal(15).unwrap_err();

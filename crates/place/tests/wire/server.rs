@@ -16,6 +16,7 @@ use std::thread;
 
 use testkit::{DEADLINE, Marker};
 use thither_place::Process;
+use thither_place::launch::Fresh;
 use thither_place::local::spawn_in_session;
 use thither_place::wire::frame::{Arrived, Incoming, LONGEST_REQUEST, Side, hello};
 use thither_place::wire::message::{Program, Request, Spawn, Streams};
@@ -218,7 +219,7 @@ fn narrow(stream: OwnedFd) -> OwnedFd {
 
 fn run(stream: OwnedFd, spawn: Spawn, end: OwnedFd) -> Outcome {
     let base = std::env::vars_os().chain([(OsString::from("BASE"), OsString::from("of ours"))]);
-    match spawn_in_session(&command(spawn), Path::new("/usr"), base) {
+    match spawn_in_session(&command(spawn), Path::new("/usr"), base, Fresh::default()) {
         Ok((process, pid)) => serve(stream, process, pid, end.as_fd()),
         Err(error) => {
             let refusal = refusal_of(&error);

@@ -5,6 +5,7 @@ use std::net::Shutdown;
 use std::path::Path;
 
 use testkit::{DEADLINE, Marker, wait_until, within_deadline};
+use thither_place::launch::Fresh;
 use thither_place::local::spawn_in_session;
 use thither_place::wire::Kind;
 use thither_place::wire::message::{Spawn, Streams};
@@ -138,7 +139,8 @@ fn no_zombie_is_left() {
 fn start(script: &str) -> (Process, u32) {
     let command = Command::new("sh").args(["-c", script]).stdin(Stream::Null);
     let base: Vec<(OsString, OsString)> = std::env::vars_os().collect();
-    spawn_in_session(&command.stdout(Stream::Piped), Path::new("/"), base).unwrap()
+    spawn_in_session(&command.stdout(Stream::Piped), Path::new("/"), base, Fresh::default())
+        .unwrap()
 }
 
 #[test]

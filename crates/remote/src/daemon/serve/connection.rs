@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use thither_place::launch::Fresh;
 use thither_place::local::spawn_in_session;
 use thither_place::peer::peer_of;
 use thither_place::tls::{self, Fingerprint};
@@ -19,9 +20,9 @@ use thither_place::wire::session::{self, Limits, Outcome};
 use thither_place::wire::{Reason, Refusal, Request};
 use thither_place::{Exit, Process};
 
-use super::Interpreter;
 use super::log::{Log, Value};
 use super::table::{Admission, Ticket};
+use super::{Interpreter, later};
 use crate::daemon::dial;
 use crate::daemon::{Store, StoreError};
 
@@ -31,10 +32,11 @@ pub(super) const END: Duration = Duration::from_secs(5);
 const DIAL: Duration = Duration::from_secs(10);
 
 /// Variables by which systemd(1) tells us something, and nobody else.
-const OURS: [&str; 6] = [
+pub const OURS: [&str; 7] = [
     "LISTEN_PID",
     "LISTEN_FDS",
     "LISTEN_FDNAMES",
+    "LISTEN_PIDFDID",
     "NOTIFY_SOCKET",
     "WATCHDOG_PID",
     "WATCHDOG_USEC",
@@ -48,6 +50,7 @@ pub(super) struct Shared {
     key: Option<tls::Key>,
     interpreter: Option<Arc<Interpreter>>,
     home: PathBuf,
+    fresh: Fresh,
     variables: Vec<(OsString, OsString)>,
 }
 
@@ -64,11 +67,21 @@ impl Shared {
         store: Option<Store>,
         key: Option<tls::Key>,
         interpreter: Option<Arc<Interpreter>>,
+        fresh: Fresh,
     ) -> Shared {
         let variables = env::vars_os().filter(|(name, _)| !OURS.iter().any(|ours| name == ours));
         let home = env::home_dir().filter(|home| home.is_dir());
         let home = home.unwrap_or_else(|| "/".into());
-        Shared { log, greeting, store, key, interpreter, home, variables: variables.collect() }
+        Shared {
+            log,
+            greeting,
+            store,
+            key,
+            interpreter,
+            home,
+            fresh,
+            variables: variables.collect(),
+        }
     }
 }
 
@@ -115,7 +128,7 @@ const TOO_MANY: &str = "too many are connected already";
 /// One over TCP: it has a key, which we know or not.
 pub(super) fn far(shared: &Shared, ticket: Ticket, socket: OwnedFd) {
     let (Some(key), Some(store)) = (&shared.key, &shared.store) else { return };
-    let deadline = Instant::now() + shared.greeting;
+    let deadline = later(shared.greeting);
     let tcp = TcpStream::from(socket);
     let from = tcp.peer_addr().map_or_else(|_| "?".into(), |address| address.to_string());
     let mut connection = Connection { shared, ticket, peer: from.clone() };
@@ -272,7 +285,7 @@ impl Connection<'_> {
         self.say("run", &members);
         let command = session::command(spawn);
         let variables = self.shared.variables.iter().cloned();
-        spawn_in_session(&command, &self.shared.home, variables)
+        spawn_in_session(&command, &self.shared.home, variables, self.shared.fresh)
             .map_err(|error| session::refusal_of(&error))
     }
 

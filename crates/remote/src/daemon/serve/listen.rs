@@ -1,9 +1,9 @@
 //! The sockets of a daemon.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::{env, io};
@@ -124,6 +124,9 @@ impl Listener {
         if !rustix::net::sockopt::socket_acceptconn(&fd).map_err(|_| no_listener())? {
             return Err(no_listener());
         }
+        if rustix::net::sockopt::socket_type(&fd)? != SocketType::STREAM {
+            return Err(no_listener());
+        }
         match rustix::net::sockopt::socket_domain(&fd)? {
             AddressFamily::UNIX => {
                 let listener = UnixListener::from(fd);
@@ -190,11 +193,11 @@ fn unix(path: &Path) -> io::Result<Listener> {
     }
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    // The file has the mode that the socket has then.
+    rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
     bind(&socket, &SocketAddrUnix::new(path)?)?;
     let made =
         Made { path: path.to_owned(), inode: fs::symlink_metadata(path)?.ino(), _lock: lock };
-    // Nobody can connect before it listens.
-    fs::set_permissions(path, Permissions::from_mode(0o600))?;
     listen(&socket, BACKLOG)?;
     Ok(Listener::Unix { listener: UnixListener::from(socket), _made: Some(made) })
 }

@@ -17,11 +17,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use thither_place::launch::Fresh;
 use thither_place::tls;
 use thither_term::{Interest, Signals, poll};
 
 pub use self::listen::Listen;
 pub use self::log::Format;
+
+pub use self::connection::OURS;
 
 use self::connection::Shared;
 use self::listen::Listener;
@@ -174,9 +178,17 @@ impl Serve {
             log.event("root", &[("warning", Value::Text("whoever gets in is root here"))]);
         }
         let (greeting, interpreter) = (self.greeting, self.interpreter);
-        let shared = Shared::new(log, greeting, store, key, interpreter);
+        let fresh = Fresh { files: more_files() };
+        let shared = Shared::new(log, greeting, store, key, interpreter, fresh);
         Ok(Server { listeners, shared: Arc::new(shared), table, grace: self.grace, changes })
     }
+}
+
+/// Lets us have as many descriptors open as we may: each connection has about ten. What the limit was before, for what we run.
+fn more_files() -> Option<Rlimit> {
+    let before = getrlimit(Resource::Nofile);
+    let most = Rlimit { current: before.maximum, ..before };
+    setrlimit(Resource::Nofile, most).ok().map(|()| before)
 }
 
 /// The default socket, in a folder that is made.
@@ -186,16 +198,25 @@ fn own_socket() -> io::Result<PathBuf> {
     default_socket()
 }
 
+/// So long from now; a time that is no end is a year.
+fn later(time: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(time).unwrap_or(now + Duration::from_secs(365 * 86_400))
+}
+
 /// Told of what is renamed into a folder.
 fn watch(folder: &std::path::Path) -> io::Result<OwnedFd> {
     let changes = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
-    inotify::add_watch(
-        &changes,
-        folder,
-        WatchFlags::MOVED_TO | WatchFlags::CLOSE_WRITE | WatchFlags::DELETE,
-    )?;
+    inotify::add_watch(&changes, folder, OF_KEYS)?;
     Ok(changes)
 }
+
+/// What may change whom we know.
+const OF_KEYS: WatchFlags = WatchFlags::MOVED_TO
+    .union(WatchFlags::CLOSE_WRITE)
+    .union(WatchFlags::DELETE)
+    .union(WatchFlags::DELETE_SELF)
+    .union(WatchFlags::MOVE_SELF);
 
 impl Server {
     /// Serves until one of these signals comes. What runs then may go on for a while; a second one ends it at once.
@@ -231,9 +252,10 @@ impl Server {
     /// Waits for what runs, and then ends it.
     /// A key that is revoked meanwhile ends what is its own.
     fn drain(&self, signals: &Signals) -> io::Result<()> {
+        self.table.cut_strangers();
         let live = self.table.len() as u64;
         self.shared.log.event("ending", &[("connections", Value::Number(live))]);
-        let mut deadline = Instant::now() + self.grace;
+        let mut deadline = later(self.grace);
         let mut is_asked = false;
         while self.table.len() > 0 {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -308,6 +330,11 @@ impl Server {
         };
         let mut news = [0; 4096];
         while rustix::io::read(changes, &mut news).is_ok_and(|n| n > 0) {}
+        // It may be another folder by now; the same one is watched once.
+        if let Err(error) = inotify::add_watch(changes, store.path(), OF_KEYS) {
+            let text = io::Error::from(error).to_string();
+            self.shared.log.event("keys", &[("error", Value::Text(&text))]);
+        }
         let known: BTreeSet<tls::Fingerprint> = match store.authorized() {
             Ok(peers) => peers.into_iter().map(|peer| peer.fingerprint).collect(),
             Err(error) => {

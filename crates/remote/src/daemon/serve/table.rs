@@ -130,6 +130,11 @@ impl Table {
         .collect()
     }
 
+    /// Cuts those off that are not known yet.
+    pub(super) fn cut_strangers(&self) {
+        self.inner().live.values_mut().filter(|entry| entry.key.is_none()).for_each(Entry::cut);
+    }
+
     /// Asks all to end.
     pub(super) fn end_all(&self) {
         self.inner().live.values_mut().for_each(Entry::ask_to_end);
