@@ -44,7 +44,8 @@ usage: cargo xtask COMMAND
       Measure the release binary side by side with its peers, N runs each (60): chroot-root, chroot-user,
       call, local, memory, docker-exec, docker-stdout, docker-terminal, docker-memory, docker-cp, python-connect,
       python-calls, python-bytes, python-lists, python-iterate, python-many, python-memory, ssh-connect, ssh-stdout,
-      ssh-python, ssh-copy. --check fails when a target is missed or its peer did not run.
+      ssh-python, ssh-copy, daemon-connect, daemon-stdout, daemon-many. --check fails when a target is missed or its
+      peer did not run.
 ";
 
 fn main() -> ExitCode {

@@ -50,12 +50,12 @@ fn daemon(daemon: Daemon) -> Result<u8, Failure> {
         listen,
         keys: None,
         connections: daemon.connections as usize,
+        strangers: daemon.strangers as usize,
         greeting: seconds(daemon.greeting),
         grace: seconds(daemon.grace),
         allow_root: daemon.allow_root,
         format: if daemon.log == Log::Json { Format::Json } else { Format::Text },
         interpreter: daemon.python.map(thither::shared_interpreter),
-        ..Serve::default()
     };
     let server = server.bind().map_err(|error| {
         let failure = Failure::new(chain(&error));

@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: the release binary side by side with its peers, in one run.
 
+mod daemon;
 mod docker;
 mod files;
 mod measure;
@@ -69,7 +70,7 @@ pub(crate) fn run(args: &[String]) -> Result<Verdict> {
     let check = flag(&mut args, "--check");
     let wanted = names(args)?;
     let python = python::groups();
-    let groups = [&GROUPS[..], &docker::GROUPS, &python, &ssh::GROUPS].concat();
+    let groups = [&GROUPS[..], &docker::GROUPS, &python, &ssh::GROUPS, &daemon::GROUPS].concat();
     if let Some(unknown) = wanted.iter().find(|name| !groups.contains(&name.as_str())) {
         return Err(format!("there is no benchmark `{unknown}`, only {}", groups.join(", ")));
     }
@@ -124,6 +125,8 @@ fn of_the_binary(runs: u32, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<Stri
     bench.missed.extend(docker);
     let ssh = ssh::bench(bench.ours.path(), runs, &is_wanted);
     bench.missed.extend(ssh);
+    let daemon = daemon::bench(bench.ours.path(), runs, &is_wanted);
+    bench.missed.extend(daemon);
     Ok(bench.missed)
 }
 
@@ -189,7 +192,7 @@ impl Bench {
     /// A function that does nothing, against a command that does nothing.
     fn call(&mut self, user: User) -> Result<()> {
         let root = self.root.path().to_string_lossy().into_owned();
-        let example = example("thither-chroot", "call")?;
+        let example = example("thither-chroot", "call", &[])?;
         let copy = PublicCopy::of(example).map_err(|error| format!("cannot copy it: {error}"))?;
         let call = contender("thither", &[&copy.path().to_string_lossy(), root.as_str()], None);
         let place = format!("chroot:{root}");
@@ -323,17 +326,11 @@ fn release_binary() -> Result<PathBuf> {
     thither.and_then(|artifact| artifact.executable).ok_or("cargo built no binary `thither`".into())
 }
 
-/// An example of a package of the workspace, built as a release.
-fn example(package: &str, name: &str) -> Result<PathBuf> {
+/// An example of a package of the workspace, built as a release, with these options.
+fn example(package: &str, name: &str, options: &[&str]) -> Result<PathBuf> {
     let mut command = cargo::cargo();
-    let built = cargo::build(command.args([
-        "build",
-        "--release",
-        "--package",
-        package,
-        "--example",
-        name,
-    ]))?;
+    command.args(["build", "--release", "--package", package, "--example", name]).args(options);
+    let built = cargo::build(&mut command)?;
     let example =
         built.into_iter().find(|artifact| artifact.kind == "example" && artifact.name == name);
     example

@@ -56,6 +56,9 @@ pub(crate) struct Daemon {
     /// The most connections of known clients at a time
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) connections: u32,
+    /// The most connections of clients that are not known yet; one more cuts the oldest off
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) strangers: u32,
     /// How long a client may take to say who it is and what it wants
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) greeting: u32,

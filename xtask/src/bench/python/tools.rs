@@ -28,7 +28,7 @@ const PACKAGES: &[&str] = &["rpyc==6.0.2", "plumbum==2.0.2", "execnet==2.1.2", "
 /// All of them, with the system's Python over there.
 pub(super) fn all() -> Vec<Tool> {
     let program = |package, name| {
-        Ok(vec![example(package, name)?.to_string_lossy().into_owned(), PYTHON.to_owned()])
+        Ok(vec![example(package, name, &[])?.to_string_lossy().into_owned(), PYTHON.to_owned()])
     };
     let peers = install();
     let driver = |name: &str, argument: &str| {

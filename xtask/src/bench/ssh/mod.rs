@@ -114,7 +114,7 @@ impl Ssh<'_> {
 
     /// A program that stays open, and uses the library.
     fn open_program(&self) -> Result<Tool> {
-        let program = text(&example("thither", "measure_place")?);
+        let program = text(&example("thither", "measure_place", &[])?);
         Ok(Tool::new(THITHER, vec![program, format!("ssh:{NAME}")]))
     }
 
@@ -154,7 +154,7 @@ impl Ssh<'_> {
 }
 
 /// What a round took; what it cost the processor is not known.
-fn ask(worker: &mut Result<Worker>, round: &str) -> Result<Cost> {
+pub(super) fn ask(worker: &mut Result<Worker>, round: &str) -> Result<Cost> {
     let values = worker.as_mut().map_err(|reason| reason.clone())?.ask(round)?;
     let wall = values.first().map(|&nanoseconds| Duration::from_nanos(nanoseconds));
     Ok(Cost { wall: wall.ok_or("it says nothing")?, cpu: Duration::ZERO })
@@ -181,7 +181,7 @@ fn print_lines(tools: &[Tool]) {
     tools.iter().for_each(|tool| println!("{}: {}", tool.name, tool.argv.join(" ")));
 }
 
-fn figures(costs: &[Cost]) -> Vec<f64> {
+pub(super) fn figures(costs: &[Cost]) -> Vec<f64> {
     let wall = |share| milliseconds(quantile(costs.iter().map(|cost| cost.wall), share));
     let cpu = milliseconds(quantile(costs.iter().map(|cost| cost.cpu), 0.5));
     vec![wall(0.5), wall(0.0), wall(0.9), if cpu > 0.0 { cpu } else { f64::NAN }]

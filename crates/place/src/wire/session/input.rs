@@ -103,8 +103,11 @@ impl Input {
 
     /// Takes what has come of a piece; no bytes are the end of the connection.
     pub(super) fn receive(&mut self, socket: BorrowedFd<'_>) -> rustix::io::Result<usize> {
-        self.scratch.resize(CHUNK, 0);
         let room = self.left.min(CHUNK);
+        if self.scratch.len() < room {
+            // No more than is needed: there may be many connections that say little.
+            self.scratch.resize(room, 0);
+        }
         let (n, _) = recv(socket, &mut self.scratch[..room], RecvFlags::DONTWAIT)?;
         self.left -= n;
         let mut bytes = &self.scratch[..n];

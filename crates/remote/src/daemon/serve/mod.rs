@@ -35,6 +35,8 @@ use super::{Store, StoreError, default_socket};
 
 /// A stack of a connection's thread, in bytes: it keeps its buffers elsewhere.
 const STACK: usize = 256 * 1024;
+/// How many descriptors a connection has at most: eight over TLS, and some while a command starts.
+const FILES: u64 = 12;
 /// How long to wait before accepting again where there was no descriptor or memory for one more.
 const RECOVER: Duration = Duration::from_millis(100);
 
@@ -70,7 +72,7 @@ impl Default for Serve {
             listen: Vec::new(),
             keys: None,
             connections: 1024,
-            strangers: 64,
+            strangers: 1024,
             greeting: Duration::from_secs(10),
             grace: Duration::from_secs(10),
             allow_root: false,
@@ -169,7 +171,9 @@ impl Serve {
             listeners.extend(Listener::open(listen).map_err(ServeError::Listen)?);
         }
         let changes = store.as_ref().map(|store| watch(store.path())).transpose()?;
-        let table = Table::new(Most { known: self.connections, strangers: self.strangers })?;
+        let fresh = Fresh { files: more_files() };
+        let most = Most { known: fitting(self.connections), strangers: fitting(self.strangers) };
+        let table = Table::new(most)?;
         let log = Log::new(self.format);
         for listener in &listeners {
             log.event("listening", &[("at", Value::Text(&listener.shown()))]);
@@ -178,17 +182,24 @@ impl Serve {
             log.event("root", &[("warning", Value::Text("whoever gets in is root here"))]);
         }
         let (greeting, interpreter) = (self.greeting, self.interpreter);
-        let fresh = Fresh { files: more_files() };
         let shared = Shared::new(log, greeting, store, key, interpreter, fresh);
         Ok(Server { listeners, shared: Arc::new(shared), table, grace: self.grace, changes })
     }
 }
 
-/// Lets us have as many descriptors open as we may: each connection has about ten. What the limit was before, for what we run.
+/// Lets us have as many descriptors open as we may. What the limit was before, for what we run.
 fn more_files() -> Option<Rlimit> {
     let before = getrlimit(Resource::Nofile);
     let most = Rlimit { current: before.maximum, ..before };
     setrlimit(Resource::Nofile, most).ok().map(|()| before)
+}
+
+/// As many connections as are wanted, but no more than there are descriptors for: those of peers that are known and those that are not
+/// have half of them each.
+fn fitting(wanted: usize) -> usize {
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let most = usize::try_from(files / (2 * FILES)).unwrap_or(usize::MAX);
+    wanted.min(most).max(1)
 }
 
 /// The default socket, in a folder that is made.
