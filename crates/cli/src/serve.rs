@@ -18,6 +18,8 @@ use crate::report::{Failure, chain, say, write_stdout};
 const ENDING: [i32; 4] = [1, 2, 3, 15];
 /// What a child's end is told by.
 const CHILD: i32 = 17;
+/// The exit code after ^C, as shells have it.
+const INTERRUPTED: u8 = 130;
 /// More than any token has, in bytes.
 const LONGEST_TOKEN: u64 = 4096;
 
@@ -149,8 +151,13 @@ fn token(host: &str) -> Result<Token, Failure> {
     let text = match io::stdin().is_terminal() {
         true => {
             let question = format!("Token of {}: ", printable(host));
-            let secret =
-                Secret::ask(&question).map_err(|error| failed("ask for the token", &error))?;
+            let secret = Secret::ask(&question).map_err(|error| {
+                let failure = failed("ask for the token", &error);
+                match error.kind() {
+                    io::ErrorKind::Interrupted => failure.code(INTERRUPTED),
+                    _ => failure,
+                }
+            })?;
             String::from_utf8_lossy(secret.expose()).into_owned()
         }
         false => {

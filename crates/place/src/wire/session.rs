@@ -125,6 +125,11 @@ pub fn refuse(stream: &OwnedFd, refusal: &Refusal) {
     say(stream, &Kind::Refused.frame(&refusal.encode()));
 }
 
+/// Tells it that to a client that was not [greeted](receive) yet, and that we do not listen to.
+pub fn refuse_unheard(stream: &OwnedFd, refusal: &Refusal) {
+    say(stream, &[hello(Side::Server), Kind::Refused.frame(&refusal.encode())].concat());
+}
+
 /// Tells a client that what it asked for is done: it was nothing that has streams.
 pub fn answer(stream: &OwnedFd) {
     say(stream, &started(0));

@@ -1,3 +1,4 @@
 //! Daemons, with everything they need.
 
+mod hostile;
 mod store;

@@ -111,10 +111,10 @@ pub(super) fn near(shared: &Shared, ticket: Ticket, socket: OwnedFd) {
     let is_known = matches!(peer, Peer::User { uid, .. } if uid == own || uid == 0);
     let connection = Connection { shared, ticket, peer: peer.shown() };
     if !is_known {
-        return connection.deny(&socket, "this daemon is another user's", "");
+        return connection.deny_unheard(&socket, "this daemon is another user's", "");
     }
     if !connection.ticket.is_known(None) {
-        return connection.deny(&socket, TOO_MANY, "");
+        return connection.deny_unheard(&socket, TOO_MANY, "");
     }
     let limits = Limits { greeting: shared.greeting, request: LONGEST_REQUEST };
     match session::receive(&socket, &limits, connection.ticket.end().as_fd()) {
@@ -147,11 +147,12 @@ pub(super) fn far(shared: &Shared, ticket: Ticket, socket: OwnedFd) {
         Ok(Admission::Stranger) => Peer::Stranger { fingerprint, from },
         Ok(Admission::TooMany) => {
             connection.peer = Peer::Stranger { fingerprint, from }.shown();
-            return connection.deny(&stream, TOO_MANY, "");
+            return connection.deny_unheard(&stream, TOO_MANY, "");
         }
         Err::<_, StoreError>(error) => {
             connection.say("keys", &[("error", Value::Text(&error.to_string()))]);
-            return connection.deny(&stream, "its keys cannot be read", "look at its log");
+            let text = "its keys cannot be read";
+            return connection.deny_unheard(&stream, text, "look at its log");
         }
     };
     connection.peer = peer.shown();
@@ -194,9 +195,17 @@ impl Connection<'_> {
     }
 
     fn deny(&self, stream: &OwnedFd, text: &str, hint: &str) {
+        session::refuse(stream, &self.denial(text, hint));
+    }
+
+    /// The same before it has said what it wants.
+    fn deny_unheard(&self, stream: &OwnedFd, text: &str, hint: &str) {
+        session::refuse_unheard(stream, &self.denial(text, hint));
+    }
+
+    fn denial(&self, text: &str, hint: &str) -> Refusal {
         self.say("denied", &[("why", Value::Text(text))]);
-        let (text, hint) = (text.to_owned(), hint.to_owned());
-        session::refuse(stream, &Refusal { reason: Reason::Denied, errno: 0, text, hint });
+        Refusal { hint: hint.to_owned(), ..refusal(Reason::Denied, text) }
     }
 
     /// A stranger that may become a peer.

@@ -224,6 +224,7 @@ fn watch(folder: &std::path::Path) -> io::Result<OwnedFd> {
 
 /// What may change whom we know.
 const OF_KEYS: WatchFlags = WatchFlags::MOVED_TO
+    .union(WatchFlags::MOVED_FROM)
     .union(WatchFlags::CLOSE_WRITE)
     .union(WatchFlags::DELETE)
     .union(WatchFlags::DELETE_SELF)
