@@ -298,6 +298,14 @@ fn generated() {
         .SS DESCRIPTION
         .SS OPTIONS
         .SS EXAMPLES
+        .SH "THITHER SERVE"
+        .SS DESCRIPTION
+        .SS OPTIONS
+        .SS EXAMPLES
+        .SH "THITHER PAIR"
+        .SS DESCRIPTION
+        .SS OPTIONS
+        .SS EXAMPLES
         .SH "THITHER GENERATE"
         .SS DESCRIPTION
         .SS OPTIONS

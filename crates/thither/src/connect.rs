@@ -18,7 +18,12 @@ use crate::schemes;
 use crate::ssh_options::OF_SSH;
 
 /// The hint for whoever asked for a place that is none.
+#[cfg(feature = "daemon")]
 pub(crate) const REACHABLE: &str = "places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`, `daemon:[HOST]`";
+/// The same without daemons.
+#[cfg(not(feature = "daemon"))]
+pub(crate) const REACHABLE: &str =
+    "places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`";
 
 /// Why an address leads nowhere.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
