@@ -56,6 +56,9 @@ const SSHD: Peer = peer(
 
 const SSH: Peer = peer(&["ssh", "-V"], "openssh-client", "tests with ssh");
 
+const IMPACKET: Peer =
+    peer(&[PYTHON, "-c", "import impacket"], "python3-impacket", "tests with Samba");
+
 const ZSH: Peer = peer(&["zsh", "--version"], "zsh", "tests with zsh as the login shell");
 
 const FISH: Peer = peer(&["fish", "--version"], "fish", "tests with fish as the login shell");
@@ -71,7 +74,7 @@ pub(crate) const FOR_DOCKER_COMPLIANCE: &[Peer] = &[BUSYBOX, VENV, DOCKER];
 /// What the tests need.
 pub(crate) const FOR_TESTS: &[Peer] = &[
     BUSYBOX, TMUX, STRACE, VENV, IPROUTE, UIDMAP, DOCKER, REGISTRY, PODMAN, OPENSSL, SSHD, SSH,
-    ZSH, FISH, SUDO,
+    ZSH, FISH, SUDO, IMPACKET,
 ];
 
 /// What the fuzz targets need.

@@ -147,6 +147,7 @@ Examples:
   thither serve pair
   thither serve --listen 192.0.2.1
   thither serve --python --socket /tmp/me.sock
+  thither serve --samba-pipe thither --samba-user alice
   thither serve list
   thither serve revoke laptop")]
     Serve(Deferred<serve::Serve>),

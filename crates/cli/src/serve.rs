@@ -7,7 +7,9 @@ use thither::Signals;
 use thither::address::{Address, Target};
 use thither::error::{printable, quoted};
 use thither::remote::daemon::serve::{Format, Listen, Serve};
-use thither::remote::daemon::{PORT, Store, StoreError, TOKEN_LIFETIME, Token, TokenError, pair};
+use thither::remote::daemon::{
+    PORT, Samba, Store, StoreError, TOKEN_LIFETIME, Token, TokenError, pair,
+};
 use thither::remote::ssh::Secret;
 
 use crate::args::serve::{Daemon, Keys, Log, Pair};
@@ -47,9 +49,16 @@ fn daemon(daemon: Daemon) -> Result<u8, Failure> {
         })?;
         listen.push(tcp);
     }
+    let samba = daemon.samba_pipe.map(|pipe| {
+        Samba::new(&daemon.samba_folder, &pipe, daemon.samba_user).map_err(|error| {
+            Failure::new(format!("cannot be a pipe of Samba's: {error}"))
+                .hint("write `--samba-pipe thither --samba-user NAME`")
+        })
+    });
     let seconds = |seconds| std::time::Duration::from_secs(u64::from(seconds));
     let server = Serve {
         listen,
+        samba: samba.transpose()?,
         keys: None,
         connections: daemon.connections as usize,
         strangers: daemon.strangers as usize,

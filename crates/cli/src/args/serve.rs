@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
+use thither::remote::daemon::samba::FOLDER;
 
 /// `thither serve`.
 #[derive(Args)]
@@ -47,6 +48,17 @@ pub(crate) struct Daemon {
     /// Then there is no Unix socket unless `--socket` names one.
     #[arg(long, value_name = "ADDR[:PORT]")]
     pub(crate) listen: Vec<String>,
+    /// Be the pipe of this name for clients of this host's Samba, as `smb:` is: run what they ask for as the users that they are here
+    ///
+    /// Only root can. Then there is no Unix socket unless `--socket` names one.
+    #[arg(long, value_name = "NAME", requires = "samba_user")]
+    pub(crate) samba_pipe: Option<String>,
+    /// Let this user in by the pipe, and nobody who is not named; guests never
+    #[arg(long, value_name = "USER", requires = "samba_pipe", value_hint = ValueHint::Username)]
+    pub(crate) samba_user: Vec<String>,
+    /// The folder of the sockets of Samba's pipes: `np` in what `testparm -sv` calls `ncalrpc dir`
+    #[arg(long, value_name = "DIR", requires = "samba_pipe", default_value = FOLDER, value_hint = ValueHint::DirPath)]
+    pub(crate) samba_folder: PathBuf,
     /// Keep one interpreter of Python that all clients share, with its state
     #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true)]
     pub(crate) python: Option<Option<PathBuf>>,
@@ -65,7 +77,7 @@ pub(crate) struct Daemon {
     /// How long what runs may go on after a TERM
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     pub(crate) grace: u32,
-    /// Serve as root, and so make root of whoever gets in
+    /// Serve as root, and so make root of whoever gets in, but for clients of Samba
     #[arg(long)]
     pub(crate) allow_root: bool,
 }

@@ -30,7 +30,7 @@ use crate::error::quoted;
 use crate::{Command, Error, Exit};
 
 pub use ending::end;
-pub use serve::serve;
+pub use serve::{serve, serve_until};
 pub use stream::of_stream;
 
 /// What a client may take before it is known what it wants.
@@ -60,6 +60,25 @@ pub enum Outcome {
     Stopped,
     /// Something failed on this side.
     Lost(io::Error),
+}
+
+/// How a connection ends once the last is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Goodbye {
+    /// We end our direction, and the client has a second to close.
+    #[default]
+    Ours,
+    /// The client closes, within this time: where our end would overtake what was said before it, as it does behind smbd(8).
+    Theirs(Duration),
+}
+
+impl Goodbye {
+    fn patience(self) -> Duration {
+        match self {
+            Goodbye::Ours => PATIENCE,
+            Goodbye::Theirs(patience) => patience,
+        }
+    }
 }
 
 /// How long a client may take to fetch the last that is said to it.
@@ -122,17 +141,23 @@ fn lost(error: Errno) -> Outcome {
 
 /// Tells a client why there is nothing. A client that does not listen is left after a second.
 pub fn refuse(stream: &OwnedFd, refusal: &Refusal) {
-    say(stream, &Kind::Refused.frame(&refusal.encode()));
+    refuse_until(stream, refusal, Goodbye::Ours);
+}
+
+/// [`refuse`], with another end of the connection.
+pub fn refuse_until(stream: &OwnedFd, refusal: &Refusal, goodbye: Goodbye) {
+    say(stream, &Kind::Refused.frame(&refusal.encode()), goodbye);
 }
 
 /// Tells it that to a client that was not [greeted](receive) yet, and that we do not listen to.
-pub fn refuse_unheard(stream: &OwnedFd, refusal: &Refusal) {
-    say(stream, &[hello(Side::Server), Kind::Refused.frame(&refusal.encode())].concat());
+pub fn refuse_unheard(stream: &OwnedFd, refusal: &Refusal, goodbye: Goodbye) {
+    let refused = Kind::Refused.frame(&refusal.encode());
+    say(stream, &[hello(Side::Server), refused].concat(), goodbye);
 }
 
 /// Tells a client that what it asked for is done: it was nothing that has streams.
 pub fn answer(stream: &OwnedFd) {
-    say(stream, &started(0));
+    say(stream, &started(0), Goodbye::Ours);
 }
 
 fn started(pid: u32) -> Vec<u8> {
@@ -140,8 +165,8 @@ fn started(pid: u32) -> Vec<u8> {
 }
 
 /// Says the last.
-fn say(stream: &OwnedFd, mut bytes: &[u8]) {
-    let deadline = Instant::now() + PATIENCE;
+fn say(stream: &OwnedFd, mut bytes: &[u8], goodbye: Goodbye) {
+    let deadline = Instant::now() + goodbye.patience();
     while !bytes.is_empty() {
         match send(stream, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
             Ok(n) => bytes = &bytes[n..],
@@ -156,13 +181,15 @@ fn say(stream: &OwnedFd, mut bytes: &[u8]) {
             Err(_) => return,
         }
     }
-    let_go(stream.as_fd(), deadline);
+    let_go(stream.as_fd(), deadline, goodbye);
 }
 
 /// Sends nothing more, and waits for the client to close: to close with something unread is a reset, which may take from the
 /// client what it has not read yet (RFC 1122, 4.2.2.13).
-fn let_go(stream: BorrowedFd<'_>, deadline: Instant) {
-    let _ = shutdown(stream, Shutdown::Write);
+fn let_go(stream: BorrowedFd<'_>, deadline: Instant, goodbye: Goodbye) {
+    if goodbye == Goodbye::Ours {
+        let _ = shutdown(stream, Shutdown::Write);
+    }
     let mut unread = [0; 4096];
     loop {
         let left = deadline.saturating_duration_since(Instant::now());

@@ -1,4 +1,5 @@
 //! Daemons, with everything they need.
 
 mod hostile;
+mod samba;
 mod store;

@@ -12,7 +12,7 @@ use thither_term::{Interest, WindowSize, poll};
 use super::ending::end_all;
 use super::input::{Input, Sink};
 use super::output::{Broken, Output};
-use super::{Outcome, PATIENCE, let_go, lost, malformed};
+use super::{Goodbye, Outcome, let_go, lost, malformed};
 use crate::wire::frame::{Arrived, Incoming, Kind, LONGEST_SMALL, Side};
 use crate::{Control, Event, Exit, Process};
 
@@ -26,6 +26,17 @@ const TURN: usize = 32;
 ///
 /// The end waits for whoever holds the pipes of the output, as sshd(8) does. With a terminal it does not.
 pub fn serve(stream: OwnedFd, process: Process, pid: u32, end: BorrowedFd<'_>) -> Outcome {
+    serve_until(stream, process, pid, end, Goodbye::Ours)
+}
+
+/// [`serve`], with another end of the connection.
+pub fn serve_until(
+    stream: OwnedFd,
+    process: Process,
+    pid: u32,
+    end: BorrowedFd<'_>,
+    goodbye: Goodbye,
+) -> Outcome {
     let mut session = match Session::new(stream, process) {
         Ok(session) => session,
         Err(error) => return Outcome::Lost(error),
@@ -35,7 +46,7 @@ pub fn serve(stream: OwnedFd, process: Process, pid: u32, end: BorrowedFd<'_>) -
     let Session { socket, mut control, output, input, has_terminal, .. } = session;
     if let Outcome::Exited(_) = outcome {
         drop((control, output, input));
-        let_go(socket.as_fd(), Instant::now() + PATIENCE);
+        let_go(socket.as_fd(), Instant::now() + goodbye.patience(), goodbye);
         return outcome;
     }
     drop((socket, input));

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::net::TcpStream;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use thither_place::peer::peer_of;
 use thither_place::tls::{self, Fingerprint};
 use thither_place::wire::frame::{LONGEST_REQUEST, LONGEST_SMALL};
 use thither_place::wire::message::{Program, Spawn, Streams};
-use thither_place::wire::session::{self, Limits, Outcome};
+use thither_place::wire::session::{self, Goodbye, Limits, Outcome};
 use thither_place::wire::{Reason, Refusal, Request};
 use thither_place::{Exit, Process};
 
@@ -24,10 +24,15 @@ use super::log::{Log, Value};
 use super::table::{Admission, Ticket};
 use super::{Interpreter, later};
 use crate::daemon::dial;
+use crate::daemon::samba::account::Account;
+use crate::daemon::samba::request::ACCESS_DENIED;
+use crate::daemon::samba::{self, Samba};
 use crate::daemon::{Store, StoreError};
 
 /// How long a connection may take to end what it runs: a second until it is killed, and some more on a machine that is busy.
 pub(super) const END: Duration = Duration::from_secs(5);
+/// How long a client of Samba's may take to fetch the last, which it alone knows.
+const SAMBA_CLOSES: Duration = Duration::from_secs(10);
 /// How long a port over there may take to answer.
 const DIAL: Duration = Duration::from_secs(10);
 
@@ -52,6 +57,7 @@ pub(super) struct Shared {
     home: PathBuf,
     fresh: Fresh,
     variables: Vec<(OsString, OsString)>,
+    samba: Option<Samba>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -68,6 +74,7 @@ impl Shared {
         key: Option<tls::Key>,
         interpreter: Option<Arc<Interpreter>>,
         fresh: Fresh,
+        samba: Option<Samba>,
     ) -> Shared {
         let variables = env::vars_os().filter(|(name, _)| !OURS.iter().any(|ours| name == ours));
         let home = env::home_dir().filter(|home| home.is_dir());
@@ -81,6 +88,7 @@ impl Shared {
             home,
             fresh,
             variables: variables.collect(),
+            samba,
         }
     }
 }
@@ -93,12 +101,15 @@ enum Peer {
     Key { fingerprint: Fingerprint, name: String, from: String },
     /// One that we do not.
     Stranger { fingerprint: Fingerprint, from: String },
+    /// A client of Samba's, who has all as a user of this machine and nothing as us.
+    Samba { shown: String, account: Account },
 }
 
 struct Connection<'a> {
     shared: &'a Shared,
     ticket: Ticket,
     peer: String,
+    goodbye: Goodbye,
 }
 
 /// One by a Unix socket: the kernel says whose it is.
@@ -109,7 +120,8 @@ pub(super) fn near(shared: &Shared, ticket: Ticket, socket: OwnedFd) {
     };
     let own = rustix::process::geteuid().as_raw();
     let is_known = matches!(peer, Peer::User { uid, .. } if uid == own || uid == 0);
-    let connection = Connection { shared, ticket, peer: peer.shown() };
+    let goodbye = Goodbye::Ours;
+    let connection = Connection { shared, ticket, peer: peer.shown(), goodbye };
     if !is_known {
         return connection.deny_unheard(&socket, "this daemon is another user's", "");
     }
@@ -131,7 +143,8 @@ pub(super) fn far(shared: &Shared, ticket: Ticket, socket: OwnedFd) {
     let deadline = later(shared.greeting);
     let tcp = TcpStream::from(socket);
     let from = tcp.peer_addr().map_or_else(|_| "?".into(), |address| address.to_string());
-    let mut connection = Connection { shared, ticket, peer: from.clone() };
+    let goodbye = Goodbye::Ours;
+    let mut connection = Connection { shared, ticket, peer: from.clone(), goodbye };
     // If it fails it is slower, or found to be gone later.
     let _ = dial::prepare(&tcp);
     let (stream, fingerprint) = match tls::accept_pinned(tcp, key, shared.greeting) {
@@ -174,12 +187,59 @@ pub(super) fn far(shared: &Shared, ticket: Ticket, socket: OwnedFd) {
     }
 }
 
+/// One by a pipe of Samba's: smbd says whose it is.
+pub(super) fn behind_samba(shared: &Shared, ticket: Ticket, socket: OwnedFd) {
+    let Some(samba) = &shared.samba else { return };
+    let Ok(peer) = peer_of(&socket) else { return };
+    let deadline = later(shared.greeting);
+    let uid = peer.uid.as_raw();
+    let peer = Peer::User { uid, pid: peer.pid }.shown();
+    // smbd 4.17 drops what it has not passed on when it learns of our end.
+    let goodbye = Goodbye::Theirs(SAMBA_CLOSES);
+    let mut connection = Connection { shared, ticket, peer, goodbye };
+    if uid != 0 {
+        return connection.deny_unheard(&socket, "this pipe is for Samba, which is root", "");
+    }
+    let request = match samba::receive(&socket, deadline, connection.ticket.end().as_fd()) {
+        Ok(request) => request,
+        Err(outcome) => return connection.ended("unheard", &outcome, None),
+    };
+    let shown = format!("smb {}", request.shown());
+    connection.peer = shown.clone();
+    let account = match samba::account::admit(&request, samba.users()) {
+        Ok(account) => account,
+        Err(why) => {
+            connection.say("denied", &[("why", Value::Text(why))]);
+            samba::answer(&socket, ACCESS_DENIED);
+            // Samba 4.17 does not look at the status, and lets the client have what follows. Why is not for everybody.
+            let hint = "its administrator names users by --samba-user";
+            let refusal = Refusal {
+                hint: hint.to_owned(),
+                ..refusal(Reason::Denied, "this user may not use the pipe")
+            };
+            return session::refuse_unheard(&socket, &refusal, connection.goodbye);
+        }
+    };
+    if !connection.ticket.is_known(None) {
+        samba::answer(&socket, ACCESS_DENIED);
+        return connection.deny_unheard(&socket, TOO_MANY, "");
+    }
+    samba::answer(&socket, samba::request::OK);
+    let left = deadline.saturating_duration_since(Instant::now());
+    let limits = Limits { greeting: left, request: LONGEST_REQUEST };
+    match session::receive(&socket, &limits, connection.ticket.end().as_fd()) {
+        Ok(request) => connection.act(socket, request, &Peer::Samba { shown, account }),
+        Err(outcome) => connection.ended("unheard", &outcome, None),
+    }
+}
+
 impl Peer {
     fn shown(&self) -> String {
         match self {
             Peer::User { uid, pid } => format!("uid {uid} pid {pid}"),
             Peer::Key { fingerprint, name, from } => format!("{name} {fingerprint} {from}"),
             Peer::Stranger { fingerprint, from } => format!("{fingerprint} {from}"),
+            Peer::Samba { shown, .. } => shown.clone(),
         }
     }
 }
@@ -195,12 +255,12 @@ impl Connection<'_> {
     }
 
     fn deny(&self, stream: &OwnedFd, text: &str, hint: &str) {
-        session::refuse(stream, &self.denial(text, hint));
+        session::refuse_until(stream, &self.denial(text, hint), self.goodbye);
     }
 
     /// The same before it has said what it wants.
     fn deny_unheard(&self, stream: &OwnedFd, text: &str, hint: &str) {
-        session::refuse_unheard(stream, &self.denial(text, hint));
+        session::refuse_unheard(stream, &self.denial(text, hint), self.goodbye);
     }
 
     fn denial(&self, text: &str, hint: &str) -> Refusal {
@@ -252,16 +312,19 @@ impl Connection<'_> {
     fn act(&self, stream: OwnedFd, request: Request, peer: &Peer) {
         debug_assert!(!matches!(peer, Peer::Stranger { .. }));
         let start = Instant::now();
-        let opened = match request {
-            Request::Spawn(spawn) => self.spawn(spawn),
-            Request::Tcp { host, port } => self.tcp(&host, port),
-            Request::Unix { path } => self.unix(path),
-            Request::Python => self.python(),
-            Request::Pair { .. } => Err(refusal(Reason::Unsupported, "pair over a Unix socket")),
+        let opened = match (request, peer) {
+            (Request::Spawn(spawn), Peer::Samba { account, .. }) => self.spawn_as(spawn, account),
+            // It would be done by us, who are root.
+            (_, Peer::Samba { .. }) => Err(refusal(
+                Reason::Unsupported,
+                "do anything but run a command: it is behind Samba",
+            )),
+            (request, _) => self.open(request),
         };
         match opened {
             Ok((process, pid)) => {
-                let outcome = session::serve(stream, process, pid, self.ticket.end().as_fd());
+                let end = self.ticket.end();
+                let outcome = session::serve_until(stream, process, pid, end.as_fd(), self.goodbye);
                 self.ended("end", &outcome, Some(start));
             }
             Err(refusal) => {
@@ -272,12 +335,36 @@ impl Connection<'_> {
                         ("errno", Value::Number(refusal.errno.into())),
                     ],
                 );
-                session::refuse(&stream, &refusal);
+                session::refuse_until(&stream, &refusal, self.goodbye);
             }
         }
     }
 
-    fn spawn(&self, spawn: Spawn) -> Result<(Process, u32), Refusal> {
+    fn open(&self, request: Request) -> Result<(Process, u32), Refusal> {
+        match request {
+            Request::Spawn(spawn) => self.spawn(spawn, &self.shared.home, &self.shared.variables),
+            Request::Tcp { host, port } => self.tcp(&host, port),
+            Request::Unix { path } => self.unix(path),
+            Request::Python => self.python(),
+            Request::Pair { .. } => Err(refusal(Reason::Unsupported, "pair over a Unix socket")),
+        }
+    }
+
+    /// A command of a client of Samba's, as the user that it is here.
+    fn spawn_as(&self, mut spawn: Spawn, who: &Account) -> Result<(Process, u32), Refusal> {
+        let own = who.name.as_bytes();
+        if spawn.user.get_or_insert_with(|| own.to_vec()) != own {
+            return Err(refusal(Reason::Denied, "run as another user than that of the pipe"));
+        }
+        self.spawn(spawn, &who.start, &who.variables)
+    }
+
+    fn spawn(
+        &self,
+        spawn: Spawn,
+        start: &Path,
+        variables: &[(OsString, OsString)],
+    ) -> Result<(Process, u32), Refusal> {
         let program = match &spawn.program {
             Program::Named(name) => String::from_utf8_lossy(name).into_owned(),
             Program::LoginShell | Program::Default => "login shell".into(),
@@ -293,8 +380,7 @@ impl Connection<'_> {
         members.extend(user.as_deref().map(|user| ("user", Value::Text(user))));
         self.say("run", &members);
         let command = session::command(spawn);
-        let variables = self.shared.variables.iter().cloned();
-        spawn_in_session(&command, &self.shared.home, variables, self.shared.fresh)
+        spawn_in_session(&command, start, variables.iter().cloned(), self.shared.fresh)
             .map_err(|error| session::refusal_of(&error))
     }
 

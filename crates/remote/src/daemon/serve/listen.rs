@@ -17,6 +17,9 @@ use rustix::process::{PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 use thither_place::error::quoted;
 use thither_place::state::lock::{self, Kind};
 
+use super::{Attendant, connection};
+use crate::daemon::Samba;
+
 /// How many connections may wait to be accepted; `net.core.somaxconn` of Linux limits it as well.
 const BACKLOG: i32 = 1024;
 /// `SD_LISTEN_FDS_START`, sd_listen_fds(3).
@@ -63,6 +66,11 @@ pub(super) enum Listener {
         _made: Option<Made>,
     },
     Tcp(TcpListener),
+    /// A pipe of Samba's.
+    Samba {
+        listener: UnixListener,
+        _made: Made,
+    },
 }
 
 /// The file of a socket that we have made. It goes with us.
@@ -85,7 +93,10 @@ impl Drop for Made {
 impl Listener {
     pub(super) fn open(listen: &Listen) -> io::Result<Vec<Listener>> {
         match listen {
-            Listen::Unix(path) => Ok(vec![unix(path)?]),
+            Listen::Unix(path) => {
+                let (listener, made) = unix(path)?;
+                Ok(vec![Listener::Unix { listener, _made: Some(made) }])
+            }
             Listen::Tcp(addresses) => addresses
                 .iter()
                 .map(|address| {
@@ -97,6 +108,12 @@ impl Listener {
                 })
                 .collect(),
         }
+    }
+
+    pub(super) fn samba(samba: &Samba) -> io::Result<Listener> {
+        samba.prepare()?;
+        let (listener, _made) = unix(samba.socket())?;
+        Ok(Listener::Samba { listener, _made })
     }
 
     /// The sockets that systemd(1) has handed to us: sd_listen_fds(3).
@@ -146,14 +163,20 @@ impl Listener {
         matches!(self, Listener::Tcp(_))
     }
 
+    /// Who attends to its connections.
+    pub(super) fn attendant(&self) -> Attendant {
+        match self {
+            Listener::Unix { .. } => connection::near,
+            Listener::Tcp(_) => connection::far,
+            Listener::Samba { .. } => connection::behind_samba,
+        }
+    }
+
     /// Its address, for people.
     pub(super) fn shown(&self) -> String {
         match self {
-            Listener::Unix { listener, .. } => {
-                let address = listener.local_addr().ok();
-                let path = address.as_ref().and_then(|address| address.as_pathname());
-                format!("daemon:{}", path.unwrap_or(Path::new("?")).display())
-            }
+            Listener::Unix { listener, .. } => format!("daemon:{}", path_of(listener)),
+            Listener::Samba { listener, .. } => format!("samba:{}", path_of(listener)),
             Listener::Tcp(listener) => {
                 listener.local_addr().map_or_else(|_| "?".into(), |at| format!("daemon:{at}"))
             }
@@ -164,13 +187,19 @@ impl Listener {
 impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
-            Listener::Unix { listener, .. } => listener.as_fd(),
+            Listener::Unix { listener, .. } | Listener::Samba { listener, .. } => listener.as_fd(),
             Listener::Tcp(listener) => listener.as_fd(),
         }
     }
 }
 
-fn unix(path: &Path) -> io::Result<Listener> {
+fn path_of(listener: &UnixListener) -> String {
+    let address = listener.local_addr().ok();
+    let path = address.as_ref().and_then(|address| address.as_pathname());
+    path.unwrap_or(Path::new("?")).display().to_string()
+}
+
+fn unix(path: &Path) -> io::Result<(UnixListener, Made)> {
     let lock_path = path.with_added_extension("lock");
     let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let lock = File::from(rustix::fs::open(&lock_path, flags, Mode::RUSR | Mode::WUSR)?);
@@ -199,7 +228,7 @@ fn unix(path: &Path) -> io::Result<Listener> {
     let made =
         Made { path: path.to_owned(), inode: fs::symlink_metadata(path)?.ino(), _lock: lock };
     listen(&socket, BACKLOG)?;
-    Ok(Listener::Unix { listener: UnixListener::from(socket), _made: Some(made) })
+    Ok((UnixListener::from(socket), made))
 }
 
 /// Whether nobody listens at a socket.

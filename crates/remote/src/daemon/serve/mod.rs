@@ -30,8 +30,8 @@ pub use self::connection::OURS;
 use self::connection::Shared;
 use self::listen::Listener;
 use self::log::{Log, Value};
-use self::table::{Most, Origin, Table};
-use super::{Store, StoreError, default_socket};
+use self::table::{Most, Origin, Table, Ticket};
+use super::{Samba, Store, StoreError, default_socket};
 
 /// A stack of a connection's thread, in bytes: it keeps its buffers elsewhere.
 const STACK: usize = 256 * 1024;
@@ -43,8 +43,10 @@ const RECOVER: Duration = Duration::from_millis(100);
 /// How a daemon is to be.
 #[derive(Clone)]
 pub struct Serve {
-    /// Where to listen, besides the sockets that systemd(1) hands over; nothing at all means [`default_socket`].
+    /// Where to listen, besides the sockets that systemd(1) hands over; nothing at all, no pipe either, means [`default_socket`].
     pub listen: Vec<Listen>,
+    /// A pipe of Samba's. What its clients run is theirs and not root's, but the daemon has to be root's to become them.
+    pub samba: Option<Samba>,
     /// The folder of keys; `None` is that of [`Store::open`].
     pub keys: Option<PathBuf>,
     /// How many connections of peers that are known there may be.
@@ -55,13 +57,16 @@ pub struct Serve {
     pub greeting: Duration,
     /// How long what runs may go on once the daemon is to end.
     pub grace: Duration,
-    /// Whether root may serve: whoever gets in is root then.
+    /// Whether root may serve others than Samba's clients: whoever gets in is root then.
     pub allow_root: bool,
     /// How the log is written.
     pub format: Format,
     /// Makes a connection to the interpreter that all share, if there is one.
     pub interpreter: Option<Arc<Interpreter>>,
 }
+
+/// What a connection's thread does.
+type Attendant = fn(&Shared, Ticket, OwnedFd);
 
 /// See [`Serve::interpreter`].
 pub type Interpreter = dyn Fn() -> io::Result<OwnedFd> + Send + Sync;
@@ -70,6 +75,7 @@ impl Default for Serve {
     fn default() -> Serve {
         Serve {
             listen: Vec::new(),
+            samba: None,
             keys: None,
             connections: 1024,
             strangers: 1024,
@@ -95,6 +101,9 @@ pub enum ServeError {
     /// It would run everything as root.
     #[error("whoever may use this daemon would be root")]
     Root,
+    /// It could not become who has to run something.
+    #[error("only root can serve clients of Samba: it becomes each of them")]
+    NotRoot,
     /// Nobody could get in over TCP.
     #[error("no key is authorised, so nobody may get in over TCP")]
     Nobody,
@@ -117,6 +126,7 @@ impl ServeError {
             ServeError::Root => {
                 Some("run it as another user, or say --allow-root if that is meant".into())
             }
+            ServeError::NotRoot => Some("run it as root".into()),
             ServeError::Nobody => Some("first run `thither serve pair`, here".into()),
             ServeError::Keys(error) => error.hint(),
             ServeError::Listen(_) | ServeError::System(_) => None,
@@ -139,16 +149,20 @@ impl Serve {
     /// Opens the sockets.
     ///
     /// # Errors
-    /// See [`ServeError`]; for root without [`allow_root`](Serve::allow_root), and for TCP where no key is authorised and none could be
-    /// soon, since no token is pending.
+    /// See [`ServeError`]; for root without [`allow_root`](Serve::allow_root) where there is more than Samba's pipe, for a pipe
+    /// without root, and for TCP where no key is authorised and none could be soon, since no token is pending.
     pub fn bind(self) -> Result<Server, ServeError> {
         let is_root = rustix::process::geteuid().is_root();
-        if is_root && !self.allow_root {
-            return Err(ServeError::Root);
+        if self.samba.is_some() && !is_root {
+            return Err(ServeError::NotRoot);
         }
         let mut listeners = Listener::handed_over().map_err(ServeError::Listen)?;
         let mut wanted = self.listen;
-        if wanted.is_empty() && listeners.is_empty() {
+        let only_samba = self.samba.is_some() && wanted.is_empty() && listeners.is_empty();
+        if is_root && !self.allow_root && !only_samba {
+            return Err(ServeError::Root);
+        }
+        if wanted.is_empty() && listeners.is_empty() && !only_samba {
             wanted.push(Listen::Unix(own_socket()?));
         }
         let is_far = wanted.iter().any(|listen| matches!(listen, Listen::Tcp(_)))
@@ -170,6 +184,9 @@ impl Serve {
         for listen in &wanted {
             listeners.extend(Listener::open(listen).map_err(ServeError::Listen)?);
         }
+        if let Some(samba) = &self.samba {
+            listeners.push(Listener::samba(samba).map_err(ServeError::Listen)?);
+        }
         let changes = store.as_ref().map(|store| watch(store.path())).transpose()?;
         let fresh = Fresh { files: more_files() };
         let most = Most { known: fitting(self.connections), strangers: fitting(self.strangers) };
@@ -178,11 +195,15 @@ impl Serve {
         for listener in &listeners {
             log.event("listening", &[("at", Value::Text(&listener.shown()))]);
         }
-        if is_root {
+        if is_root && !only_samba {
             log.event("root", &[("warning", Value::Text("whoever gets in is root here"))]);
         }
+        for root in self.samba.iter().flat_map(Samba::roots) {
+            let warning = "this client of Samba is root here";
+            log.event("root", &[("warning", Value::Text(warning)), ("user", Value::Text(root))]);
+        }
         let (greeting, interpreter) = (self.greeting, self.interpreter);
-        let shared = Shared::new(log, greeting, store, key, interpreter, fresh);
+        let shared = Shared::new(log, greeting, store, key, interpreter, fresh, self.samba);
         Ok(Server { listeners, shared: Arc::new(shared), table, grace: self.grace, changes })
     }
 }
@@ -301,14 +322,16 @@ impl Server {
     /// One of those that wait at a socket.
     fn accept(&self, listener: &Listener) {
         let accepted = match listener {
-            Listener::Unix { listener, .. } => {
+            Listener::Unix { listener, .. } | Listener::Samba { listener, .. } => {
                 listener.accept().map(|(socket, _)| (socket.into(), Origin::NEAR))
             }
             Listener::Tcp(listener) => {
                 listener.accept().map(|(socket, from)| (socket.into(), Origin::far(from.ip())))
             }
         };
-        let failed = match accepted.and_then(|(socket, origin)| self.attend(socket, origin)) {
+        let attend =
+            |(socket, origin): (OwnedFd, Origin)| self.attend(socket, origin, listener.attendant());
+        let failed = match accepted.and_then(attend) {
             Ok(()) => return,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
             Err(error) => error,
@@ -321,17 +344,14 @@ impl Server {
     }
 
     /// Gives a connection a thread.
-    fn attend(&self, socket: OwnedFd, origin: Origin) -> io::Result<()> {
+    fn attend(&self, socket: OwnedFd, origin: Origin, attendant: Attendant) -> io::Result<()> {
         let (ticket, cut) = self.table.enter(socket.as_fd(), origin)?;
         if let Some(cut) = cut {
             self.shared.log.event("cut", &[("connection", Value::Number(cut))]);
         }
         let shared = self.shared.clone();
         let builder = thread::Builder::new().name("connection".into()).stack_size(STACK);
-        builder.spawn(move || match origin {
-            Origin::NEAR => connection::near(&shared, ticket, socket),
-            _ => connection::far(&shared, ticket, socket),
-        })?;
+        builder.spawn(move || attendant(&shared, ticket, socket))?;
         Ok(())
     }
 
