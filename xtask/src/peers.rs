@@ -63,6 +63,13 @@ const ZSH: Peer = peer(&["zsh", "--version"], "zsh", "tests with zsh as the logi
 
 const FISH: Peer = peer(&["fish", "--version"], "fish", "tests with fish as the login shell");
 
+/// Its package makes a service; see [`NO_SERVICES`].
+const SAMBA: Peer = peer(
+    &["sh", "-c", "PATH=$PATH:/usr/sbin; command -v smbd && command -v smbpasswd"],
+    "samba",
+    "tests with SMB",
+);
+
 const SUDO: Peer = peer(&["sudo", "--version"], "sudo", "tests with another user over ssh");
 
 /// What the comparison with pychroot needs, which brings the loopback interface up with ip(8).
@@ -74,7 +81,7 @@ pub(crate) const FOR_DOCKER_COMPLIANCE: &[Peer] = &[BUSYBOX, VENV, DOCKER];
 /// What the tests need.
 pub(crate) const FOR_TESTS: &[Peer] = &[
     BUSYBOX, TMUX, STRACE, VENV, IPROUTE, UIDMAP, DOCKER, REGISTRY, PODMAN, OPENSSL, SSHD, SSH,
-    ZSH, FISH, SUDO, IMPACKET,
+    ZSH, FISH, SUDO, SAMBA, IMPACKET,
 ];
 
 /// What the fuzz targets need.

@@ -159,7 +159,7 @@ fn addresses() {
             exit 125
             $ thither run http://host/ true
             error: unknown scheme `http`
-            hint: places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`, `daemon:[HOST]`
+            hint: places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`, `daemon:[HOST]`, `smb:HOST`
             exit 125
             $ thither run ./root true
             error: bad address: the name `./root` is neither `scheme:target` nor a word (at byte 0)
@@ -167,7 +167,7 @@ fn addresses() {
             exit 125
             $ thither run web true
             error: no place is named `web`
-            hint: places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`, `daemon:[HOST]`
+            hint: places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`, `daemon:[HOST]`, `smb:HOST`
             exit 125
             $ thither run me@host true
             error: bad address: the name `me@host` is neither `scheme:target` nor a word (at byte 0)
@@ -205,8 +205,8 @@ fn addresses() {
             hint: start it, or say where it is by DOCKER_HOST or DOCKER_CONTEXT
             exit 125
             $ thither run smb:bastion|docker:web true
-            error: this build has no way to `smb:bastion` yet
-            hint: places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`, `daemon:[HOST]`
+            error: cannot enter `docker:web`: cannot reach the engine at `smb:bastion|unix:///var/run/docker.sock`: cannot enter `smb:bastion`: no password is given, and Kerberos is not supported
+            hint: start it, or say where it is by DOCKER_HOST or DOCKER_CONTEXT
             exit 125
             $ thither run local:|daemon:x true
             error: cannot enter `daemon:x`: this machine is not paired with it
@@ -214,7 +214,7 @@ fn addresses() {
             exit 125
             $ thither run lo\x1b[2Jcal: true
             error: bad address: the scheme `lo\u{1b}[2Jcal` is no lower-case word (at byte 0)
-            hint: places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`, `daemon:[HOST]`
+            hint: places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`, `daemon:[HOST]`, `smb:HOST`
             exit 125
         "#]],
     );
@@ -266,7 +266,7 @@ fn bytes_that_are_no_text() {
             exit 125
             $ thither run \xff: true
             error: bad address: the scheme `\xff` is no lower-case word (at byte 0)
-            hint: places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`, `daemon:[HOST]`
+            hint: places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`, `daemon:[HOST]`, `smb:HOST`
             exit 125
             $ thither run --user=\xff local: true
             error: bad `--user`: `\xff` is not UTF-8

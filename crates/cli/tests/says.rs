@@ -269,6 +269,7 @@ fn generated() {
         .SS "A FRESH CONTAINER"
         .SS "A CONTAINER"
         .SS "A HOST OVER SSH"
+        .SS "A HOST OVER SMB"
         .SS EXAMPLES
         .SH "THITHER RUN"
         .SS DESCRIPTION
@@ -277,6 +278,7 @@ fn generated() {
         .SS "A FRESH CONTAINER"
         .SS "A CONTAINER"
         .SS "A HOST OVER SSH"
+        .SS "A HOST OVER SMB"
         .SS EXAMPLES
         .SH "THITHER PYTHON"
         .SS DESCRIPTION
@@ -285,6 +287,7 @@ fn generated() {
         .SS "A FRESH CONTAINER"
         .SS "A CONTAINER"
         .SS "A HOST OVER SSH"
+        .SS "A HOST OVER SMB"
         .SS EXAMPLES
         .SH "THITHER ATTACH"
         .SS DESCRIPTION

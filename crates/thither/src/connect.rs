@@ -15,15 +15,43 @@ use crate::hops;
 use crate::nearest::nearest;
 use crate::options::{OF_CHROOT, Options};
 use crate::schemes;
+#[cfg(feature = "smb")]
+use crate::smb_options::OF_SMB;
 use crate::ssh_options::OF_SSH;
 
-/// The hint for whoever asked for a place that is none.
+/// What is said only where daemons are built in.
 #[cfg(feature = "daemon")]
-pub(crate) const REACHABLE: &str = "places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`, `daemon:[HOST]`";
-/// The same without daemons.
+macro_rules! if_daemon {
+    ($text:literal) => {
+        $text
+    };
+}
 #[cfg(not(feature = "daemon"))]
-pub(crate) const REACHABLE: &str =
-    "places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`";
+macro_rules! if_daemon {
+    ($text:literal) => {
+        ""
+    };
+}
+/// The same of SMB.
+#[cfg(feature = "smb")]
+macro_rules! if_smb {
+    ($text:literal) => {
+        $text
+    };
+}
+#[cfg(not(feature = "smb"))]
+macro_rules! if_smb {
+    ($text:literal) => {
+        ""
+    };
+}
+
+/// The hint for whoever asked for a place that is none.
+pub(crate) const REACHABLE: &str = concat!(
+    "places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`",
+    if_daemon!(", `daemon:[HOST]`"),
+    if_smb!(", `smb:HOST`"),
+);
 
 /// Why an address leads nowhere.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -185,6 +213,14 @@ impl ConnectError {
 /// |---|---|
 /// | `timeout=SECONDS`, `keep-alive=SECONDS`, `keys=DIR` | the methods of these names |
 ///
+/// | options of `smb:` | as of [`Settings`](crate::remote::smb::Settings) |
+/// |---|---|
+/// | `username=[DOMAIN\]USER`, `port=PORT` | as in the address |
+/// | `domain=DOMAIN`, `pipe=NAME`, `timeout=SECONDS` | the fields of these names |
+/// | `password-file`, `password-fd`, `ask-password` | as of `ssh:` |
+/// | `encrypt=require`, `=prefer`, `=off` | `encrypt` |
+/// | `compat=pushy` | the service is pushy's |
+///
 /// | options of `chroot:` | as of [`Chroot`](crate::chroot::Chroot) |
 /// |---|---|
 /// | `bind=`, `rbind=`, `ro-bind=SRC[:DEST]` | a mount by [`Mount::parse`](crate::chroot::Mount::parse); recursive; that and read-only |
@@ -239,9 +275,15 @@ pub(crate) fn connect_hop(hop: &Hop) -> Result<Box<dyn Place>, ConnectError> {
             let options = Options::of(hop, OF_DAEMON)?;
             Ok(options.preset()?.on(options.daemon(at)?))
         }
+        #[cfg(feature = "smb")]
+        Target::Smb(login) => {
+            let options = Options::of(hop, OF_SMB)?;
+            Ok(options.preset()?.on(options.smb(login)?))
+        }
         Target::Other(scheme, target) => schemes::connect(hop, scheme, target),
         // What is named here is resolved by now.
         Target::Named(name) => Err(ConnectError::NamedBeyond { name: name.clone() }),
+        #[cfg(not(all(feature = "daemon", feature = "smb")))]
         _ => Err(ConnectError::NoWay { hop: shown(hop) }),
     }
 }
@@ -283,27 +325,23 @@ mod tests {
         check("chroot:relative", expect!["ok"]);
         check("docker:web?engine=unix:///x", expect!["ok"]);
         check("image:debian:12?engine=unix:///x", expect!["ok"]);
+        #[cfg(feature = "smb")]
+        check(r"\\web\pipe\x", expect!["ok"]);
     }
 
     #[test]
     fn no_such_places() {
         check("chrot:/", expect!["unknown scheme `chrot`; did you mean `chroot:`?"]);
         check(
-            "smb:web",
-            expect![[
-                r#"this build has no way to `smb:web` yet; places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`, `daemon:[HOST]`"#
-            ]],
-        );
-        check(
             "kube:pod",
             expect![
-                "unknown scheme `kube`; places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`, `daemon:[HOST]`"
+                "unknown scheme `kube`; places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`, `daemon:[HOST]`, `smb:HOST`"
             ],
         );
         check(
             "web",
             expect![
-                "no place is named `web`; places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`, `daemon:[HOST]`"
+                "no place is named `web`; places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`, `daemon:[HOST]`, `smb:HOST`"
             ],
         );
         check("dokcer:web", expect!["unknown scheme `dokcer`; did you mean `docker:`?"]);
@@ -320,12 +358,6 @@ mod tests {
     fn hops() {
         check("local:|chroot:/", expect!["ok"]);
         check(
-            "smb:bastion|docker:web",
-            expect![[
-                r#"this build has no way to `smb:bastion` yet; places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`, `daemon:[HOST]`"#
-            ]],
-        );
-        check(
             "local:|ssh:web?secret=x",
             expect![[
                 r#"`ssh:web` has no option `secret`; known options: `identity`, `use-native`, `missing-host-key-policy`, `timeout`, `keep-alive`, `username`, `port`, `password-file`, `password-fd`, `ask-password`, `user`, `dir`, `env`, `clear-env`"#
@@ -334,7 +366,7 @@ mod tests {
         check(
             "local:|nope:",
             expect![
-                "unknown scheme `nope`; places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`, `daemon:[HOST]`"
+                "unknown scheme `nope`; places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`, `daemon:[HOST]`, `smb:HOST`"
             ],
         );
     }

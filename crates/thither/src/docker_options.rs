@@ -45,7 +45,7 @@ pub(crate) const OF_IMAGE: &[Known] = &[
 ];
 
 impl Options<'_> {
-    fn text(self, key: &str, value: &OsStr) -> Result<String, ConnectError> {
+    pub(crate) fn text(self, key: &str, value: &OsStr) -> Result<String, ConnectError> {
         value.to_str().map(str::to_owned).ok_or_else(|| self.bad(key, "it is not UTF-8"))
     }
 

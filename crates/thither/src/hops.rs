@@ -30,6 +30,8 @@ use crate::connect::{ConnectError, connect_hop, shown};
 use crate::daemon_options::OF_DAEMON;
 use crate::docker_options::{OF_DOCKER, OF_IMAGE};
 use crate::options::{OF_CHROOT, Options};
+#[cfg(feature = "smb")]
+use crate::smb_options::OF_SMB;
 use crate::ssh_options::OF_SSH;
 
 /// Where the hops so far lead.
@@ -153,7 +155,19 @@ fn hop_from(outer: &Outer, hop: &Hop) -> std::result::Result<Box<dyn Place>, Con
             connect_hop(hop)?;
             Err(no_way())
         }
-        Target::Other(..) | Target::Smb(_) => {
+        #[cfg(feature = "smb")]
+        Target::Smb(login) => {
+            let options = Options::of(hop, OF_SMB)?;
+            let place = outer.place.clone();
+            let smb = options.smb(login)?.through(move |to| place.connect(to));
+            Ok(options.preset()?.on(smb))
+        }
+        #[cfg(not(feature = "smb"))]
+        Target::Smb(_) => {
+            connect_hop(hop)?;
+            Err(no_way())
+        }
+        Target::Other(..) => {
             connect_hop(hop)?;
             Err(no_way())
         }

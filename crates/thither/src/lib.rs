@@ -69,6 +69,9 @@ mod docker_options;
 #[cfg(feature = "daemon")]
 mod daemon_options;
 mod ssh_options;
+#[cfg(feature = "smb")]
+mod smb_options;
+mod login_options;
 mod preset;
 mod schemes;
 mod nearest;

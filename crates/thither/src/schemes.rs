@@ -371,7 +371,7 @@ mod tests {
         check(
             "other:x",
             expect![
-                "unknown scheme `other`; places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`, `daemon:[HOST]`"
+                "unknown scheme `other`; places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`, `daemon:[HOST]`, `smb:HOST`"
             ],
         );
     }

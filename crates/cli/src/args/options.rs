@@ -182,9 +182,29 @@ struct SshFlags {
     ask_password: bool,
 }
 
+/// What only a host over SMB has; the rest is as with ssh. See [`Options`].
+#[derive(Args)]
+#[command(next_help_heading = "A host over SMB")]
+struct SmbFlags {
+    /// The domain of the user [default: the host itself]
+    #[arg(long, value_name = "DOMAIN")]
+    domain: Option<OsString>,
+    /// The pipe that the service listens on [default: thither]
+    #[arg(long, value_name = "NAME")]
+    pipe: Option<OsString>,
+    /// Speak to the service of another program: `pushy`, which runs Python and little else
+    #[arg(long, value_name = "PROGRAM", value_parser = ["pushy"])]
+    compat: Option<String>,
+    /// Whether all is encrypted; it is signed in any case [default: require]
+    ///
+    /// With `prefer` it is if the server can, with `off` if the server demands it.
+    #[arg(long, value_name = "HOW", value_parser = ["require", "prefer", "off"])]
+    encrypt: Option<String>,
+}
+
 fn all_flags(command: clap::Command) -> clap::Command {
-    let command = RootFlags::augment_args(command);
-    SshFlags::augment_args(ContainerFlags::augment_args(ImageFlags::augment_args(command)))
+    let command = ImageFlags::augment_args(RootFlags::augment_args(command));
+    SmbFlags::augment_args(SshFlags::augment_args(ContainerFlags::augment_args(command)))
 }
 
 impl Args for Options {

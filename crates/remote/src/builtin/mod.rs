@@ -10,11 +10,10 @@
 //! - Whose output nobody reads any more is let go of, and how it ends is not known, unless a [guard] can tell it.
 //!
 //! # How it works
-//! All connections of this process live on one thread, the [bridge](bridge), with russh. Terminals, pipes and tunnels are
+//! All connections of this process live on one thread, the [bridge](crate::bridge), with russh. Terminals, pipes and tunnels are
 //! sockets and pipes of our own making, whose other ends the bridge has; what the caller has inherited is moved by whoever
 //! waits for the process ([`relay`]).
 
-mod bridge;
 mod failure;
 mod known;
 mod handler;
@@ -49,6 +48,7 @@ use self::failure::Fault;
 pub(crate) use self::guard::Guard;
 use self::pool::{Lease, Pool};
 use self::session::{About, Shared, carry, socket_ends};
+use crate::bridge;
 use crate::ssh::request::Request;
 use crate::ssh::{HostKeys, KEEP_ALIVE, Settings};
 

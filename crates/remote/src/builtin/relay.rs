@@ -13,8 +13,8 @@ use rustix::net::{Shutdown, shutdown};
 use thither_place::{Error, Result};
 use thither_term::{Interest, Pump, poll};
 
-use super::bridge::Bell;
 use super::watch::Watch;
+use crate::bridge::Bell;
 
 /// How often everything is moved before the caller may look at other things.
 const ROUNDS: usize = 64;

@@ -21,11 +21,11 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::{Sleep, sleep};
 
-use super::bridge::Bell;
 use super::connection::Connection;
 use super::guard::{Guard, Guarding};
 use super::pool::Lease;
 use super::signals;
+use crate::bridge::Bell;
 
 /// What is held of the output of a process that nobody reads, in bytes; then the connection waits.
 const HOLD: usize = 1024 * 1024;

@@ -36,6 +36,7 @@ impl Server {
             listen: vec![Listen::Tcp(vec![address])],
             keys: Some(store.path().to_owned()),
             greeting,
+            strangers: 64,
             allow_root: true,
             ..Serve::default()
         };

@@ -235,14 +235,14 @@ fn no_addresses() {
         ],
         expect![[r#"
              => bad address: the text is empty (at byte 0); name a place, as in `local:` or `chroot:/srv/root`
-             local: => bad address: the scheme ` local` is no lower-case word (at byte 0); places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`, `daemon:[HOST]`
+             local: => bad address: the scheme ` local` is no lower-case word (at byte 0); places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`, `daemon:[HOST]`, `smb:HOST`
             SSH:host => bad address: the scheme `SSH` is no lower-case word (at byte 0); write `ssh:`
-            C:\\dir => bad address: the scheme `C` is no lower-case word (at byte 0); places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`, `daemon:[HOST]`
-            :x => bad address: the scheme `` is no lower-case word (at byte 0); places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`, `daemon:[HOST]`
+            C:\\dir => bad address: the scheme `C` is no lower-case word (at byte 0); places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`, `daemon:[HOST]`, `smb:HOST`
+            :x => bad address: the scheme `` is no lower-case word (at byte 0); places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`, `daemon:[HOST]`, `smb:HOST`
             ./root => bad address: the name `./root` is neither `scheme:target` nor a word (at byte 0); a root is written `chroot:./root`
             me@host => bad address: the name `me@host` is neither `scheme:target` nor a word (at byte 0); a host over ssh is written `ssh:me@host`
             me@host:22 => bad address: the name `me@host` is neither `scheme:target` nor a word (at byte 0); a host over ssh is written `ssh:me@host`
-            a b => bad address: the name `a b` is neither `scheme:target` nor a word (at byte 0); places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`, `daemon:[HOST]`
+            a b => bad address: the name `a b` is neither `scheme:target` nor a word (at byte 0); places this build can reach: `local:`, `chroot:PATH`, `docker:NAME`, `image:NAME`, `ssh:HOST`, `daemon:[HOST]`, `smb:HOST`
             docker => bad address: the scheme `docker` has no colon of its own (at byte 0); write `docker:NAME`
             local:/x => bad address: the target `/x` does not belong after `local:` (at byte 6); write `local:`; another root is `chroot:PATH`
             local:::/x => bad address: the `::` begins a path, and only a place can stand here (at byte 6); a place has no path; to start in a directory: `--dir /x`

@@ -1,0 +1,9 @@
+//! A service behind a named pipe, over a real smbd.
+
+mod commands;
+mod common;
+mod faults;
+mod hostile;
+mod pushy;
+mod security;
+mod streams;
