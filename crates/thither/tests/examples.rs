@@ -81,11 +81,11 @@ fn many_places() {
     needs_python!();
     let said = within_deadline("primes", || {
         let mut said = Vec::new();
-        python_many::show(&["local:", "smb:nowhere", "chroot:/", "local:"], &mut said).unwrap();
+        python_many::show(&["local:", "daemon:/nowhere.sock", "chroot:/", "local:"], &mut said).unwrap();
         String::from_utf8(said).unwrap()
     });
     expect![[r#"
-        smb:nowhere: this build has no way to `smb:nowhere` yet
+        daemon:/nowhere.sock: cannot enter `daemon:/nowhere.sock`
         2262 primes, counted at 3 of 4 places
     "#]]
     .assert_eq(&said);
