@@ -26,9 +26,11 @@ const ACCEPTS: Duration = Duration::from_secs(10);
 /// The name of its socket, before our process id and `.sock`.
 const PREFIX: &str = "daemon-python-";
 
-/// Reads the agent from its input, whose end is also its own end, and serves it. Its output says once that it listens.
+/// Reads the agent from its input, whose end is also its own end, and serves it. Its output says once that it listens. What is typed at
+/// the daemon's terminal, such as ^C, is none of its business.
 const LAUNCH: &str = "\
 import os, sys, threading, types
+os.setsid()
 path, token, length = sys.argv[1], bytes.fromhex(sys.argv[2]), int(sys.argv[3])
 source = sys.stdin.buffer.read(length)
 agent = types.ModuleType('thither_agent')

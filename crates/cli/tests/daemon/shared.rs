@@ -42,6 +42,8 @@ fn what_one_leaves_another_finds() {
     run(&one, "x = 42");
     assert_eq!(value(&two, "x"), 42);
     assert_eq!(pid(&one), pid(&two));
+    // Keys typed at the daemon's terminal are not for it.
+    assert_eq!(value(&one, "__import__('os').getsid(0)"), i64::from(pid(&one)));
     drop((one, two));
     let three = connect(&daemon.place);
     assert_eq!(value(&three, "x"), 42);
