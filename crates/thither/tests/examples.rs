@@ -81,7 +81,8 @@ fn many_places() {
     needs_python!();
     let said = within_deadline("primes", || {
         let mut said = Vec::new();
-        python_many::show(&["local:", "daemon:/nowhere.sock", "chroot:/", "local:"], &mut said).unwrap();
+        python_many::show(&["local:", "daemon:/nowhere.sock", "chroot:/", "local:"], &mut said)
+            .unwrap();
         String::from_utf8(said).unwrap()
     });
     expect![[r#"
