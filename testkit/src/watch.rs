@@ -165,13 +165,18 @@ pub(crate) fn kill(pid: u32) {
     }
 }
 
+/// How much of a command line is shown, in characters.
+const LONGEST_LINE: usize = 150;
+
 fn describe(pid: u32) -> String {
     let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let words: Vec<_> = line
         .split(|&byte| byte == 0)
         .map(|word| OsStr::from_bytes(word).to_string_lossy().into_owned())
         .collect();
-    format!("{pid} {}", words.join(" ").trim_end())
+    // A script in it has many lines, of which the first is enough to know it.
+    let line = words.join(" ").replace('\n', " ");
+    format!("{pid} {}", line.chars().take(LONGEST_LINE).collect::<String>().trim_end())
 }
 
 #[cfg(test)]

@@ -232,12 +232,17 @@ impl Held {
             return Ok(());
         }
         let Target::Container { engine, id } = &self.target else { return Ok(()) };
-        match Waiting::new(engine, id, WaitFor::Removed, None) {
-            Ok(waiting) => {
+        // dockerd may have found the container and then removed it before it began to wait: that wait never ends. What it
+        // has removed it does not find any more.
+        let waiting = Waiting::new(engine, id, WaitFor::Removed, None)
+            .and_then(|waiting| self.target.exists().map(|exists| exists.then_some(waiting)));
+        match waiting {
+            Ok(Some(waiting)) => {
                 let watched = self.watch.want(END, &waiting, EventFlags::IN);
                 watched.map_err(|error| self.failed(Held::here(error), action))?;
                 self.waiting = Some(waiting);
             }
+            Ok(None) => self.gone = true,
             Err(error) if error.is_not_found() => self.gone = true,
             Err(error) => return Err(self.failed(error, action)),
         }

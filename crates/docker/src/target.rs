@@ -11,7 +11,7 @@ use crate::answer::{Answer, Pending, REST};
 use crate::call::{Call, encoded};
 use crate::engine::{ApiVersion, Engine};
 use crate::error::{Error, Result};
-use crate::model::{ExecCreate, ExecStart, ExecState, Made, Waited};
+use crate::model::{ExecCreate, ExecStart, ExecState, Inspected, Made, Waited};
 
 /// The variable that marks an exec, so that it is found among the processes of its container.
 pub(crate) const MARK: &str = "THITHER_EXEC";
@@ -82,6 +82,16 @@ impl Target {
                 let state: ExecState = engine.call(&exec_inspect(id).limit(SIGNALLING))?;
                 Ok(state.pid != 0)
             }
+        }
+    }
+
+    /// Whether the engine still has the container.
+    pub(crate) fn exists(&self) -> Result<bool> {
+        let (Target::Container { engine, id } | Target::Exec { engine, container: id, .. }) = self;
+        match engine.call::<Inspected>(&Call::get(format!("/containers/{}/json", encoded(id)))) {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_not_found() => Ok(false),
+            Err(error) => Err(error),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What the test run said, as counts per suite, and how they compare with the committed ones.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use crate::Result;
@@ -34,6 +34,8 @@ pub(super) struct Report {
     current: Option<String>,
     /// Whether its result has come.
     has_result: bool,
+    /// Its tests of which libtest has said that they take long, and not yet their result.
+    slow: BTreeSet<String>,
     skipped: Vec<String>,
     complaints: Vec<String>,
 }
@@ -76,6 +78,13 @@ impl Report {
         // What a test's child wrote without a newline may stand before it.
         if let Some((_, result)) = line.split_once("test result: ") {
             self.result(result);
+        }
+        // `test a::b has been running for over 60 seconds`, and then perhaps `test a::b ... ok`.
+        let words: Vec<&str> = line.split(' ').collect();
+        if let ["test", name, "has", "been", "running", ..] = words[..] {
+            self.slow.insert(name.to_owned());
+        } else if let ["test", name, "...", ..] = words[..] {
+            self.slow.remove(name);
         }
     }
 
@@ -142,7 +151,12 @@ impl Report {
 
     fn died(&mut self) {
         if let Some(suite) = self.current.take().filter(|_| !self.has_result) {
-            self.complaints.push(format!("{suite} ended without a result"));
+            let slow: Vec<String> = std::mem::take(&mut self.slow).into_iter().collect();
+            let hung = match slow.is_empty() {
+                true => String::new(),
+                false => format!("; over a minute in: {}", slow.join(", ")),
+            };
+            self.complaints.push(format!("{suite} ended without a result{hung}"));
             self.suites.0.entry(suite).or_default().failed += 1;
         }
     }
@@ -289,6 +303,11 @@ thither-term/lib               3       0        0        3
     fn failures_outside_of_a_test() {
         let died = read("     Running tests/shell.rs (/t/deps/shell-3)\nSIGABRT\n", "", false);
         assert_eq!(died.complaints(), ["thither-cli/test/shell ended without a result"]);
+        let slow = |test| format!("test {test} has been running for over 60 seconds\n");
+        let lines = [slow("a::b"), slow("a::c"), "test a::b ... ok\n".to_owned()].concat();
+        let text = format!("     Running tests/shell.rs (/t/deps/shell-3)\n{lines}");
+        let hung = "thither-cli/test/shell ended without a result; over a minute in: a::c";
+        assert_eq!(read(&text, "", false).complaints(), [hung]);
         assert_eq!(died.suites().total(), Counts { passed: 0, failed: 1, skipped: 0 });
 
         let passed = OUTPUT.replace("1 failed", "0 failed");

@@ -9,11 +9,14 @@ use tempfile::TempDir;
 use thither_docker::{Container, Dial, Engine};
 
 /// A socket that answers each request, by its first line, with these bytes. It closes the connection after all but a whole
-/// answer with a length.
+/// answer with a length, and a [`PROMISE`].
 pub(crate) struct Fake {
     folder: TempDir,
     requests: Arc<Mutex<Vec<String>>>,
 }
+
+/// The head of an answer whose body never comes.
+pub(crate) const PROMISE: &[u8] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
 
 /// An answer with a body.
 pub(crate) fn answer(status: &str, body: &str) -> Vec<u8> {
@@ -69,7 +72,7 @@ fn serve(mut stream: UnixStream, seen: &Mutex<Vec<String>>, answer: &dyn Fn(&str
         seen.lock().expect("no panic").push(format!("{line} {body}").trim_end().to_owned());
         let answer = answer(line);
         // Whoever has heard enough hangs up.
-        if stream.write_all(&answer).is_err() || !is_whole(&answer) {
+        if stream.write_all(&answer).is_err() || !(is_whole(&answer) || answer == PROMISE) {
             return;
         }
         bytes.clear();

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use expect_test::{Expect, expect};
 use testkit::within_deadline;
-use thither_docker::{Attach, Container};
+use thither_docker::{Attach, Container, Image};
 use thither_place::{Exit, Place, Stream, WindowSize};
 
 use crate::common::{null, piped, read_all, sh, told};
-use crate::fake::{Fake, answer, ping};
+use crate::fake::{Fake, PROMISE, answer, ping};
 
 fn asked(container: Container) -> String {
     let result = within_deadline("an answer", move || container.is_running());
@@ -345,6 +345,24 @@ fn a_container_whose_end_nobody_tells() {
             (found, expected) => panic!("{found:?}, not {expected:?}"),
         }
     }
+}
+
+/// dockerd finds the container, removes it, and only then begins to wait for its removal: it says so, and waits for ever.
+#[test]
+fn a_removal_that_nobody_tells() {
+    let fake = Fake::new(|line| match line {
+        _ if line.ends_with("/_ping") => ping("1.41"),
+        _ if line.ends_with("/containers/create") => answer("201 Created", r#"{"Id": "0f"}"#),
+        _ if line.contains("condition=removed") => PROMISE.to_vec(),
+        _ if line.contains("/wait") => answer("200 OK", r#"{"StatusCode": 3}"#),
+        _ if line.contains("/attach") => b"HTTP/1.1 101 UPGRADED\r\n\r\n".to_vec(),
+        _ if line.ends_with("/containers/0f/json") => answer("404 Not Found", "{}"),
+        _ => answer("200 OK", r#"{"Id": "1f", "Config": {}}"#),
+    });
+    let image = Image::new(fake.engine(), "busybox", Default::default());
+    let process = image.spawn(&null(sh("exit 3"))).unwrap();
+    assert_eq!(crate::common::wait(process).unwrap(), Exit::Code(3));
+    assert!(fake.requests().iter().any(|line| line.contains("condition=removed")));
 }
 
 #[test]
