@@ -19,6 +19,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
         &["thither-place", "thither-chroot", "thither-docker", "thither-python", "thither-remote"],
     ),
     ("thither-cli", &["thither"]),
+    ("pushyd", &["thither-place"]),
     ("testkit", &[]),
     ("xtask", &["testkit"]),
 ];
@@ -150,7 +151,8 @@ fn crates_depend_one_way() {
 fn manifests() -> Vec<(String, String)> {
     let root = workspace();
     let crates = fs::read_dir(root.join("crates")).unwrap().map(|entry| entry.unwrap().path());
-    let folders = crates.chain([root.join("testkit"), root.join("xtask")]);
+    let folders =
+        crates.chain(["testkit", "windows/pushyd", "xtask"].map(|folder| root.join(folder)));
     folders
         .map(|folder| {
             let text = fs::read_to_string(folder.join("Cargo.toml")).unwrap();

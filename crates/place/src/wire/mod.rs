@@ -25,9 +25,13 @@
 
 pub mod frame;
 pub mod message;
+#[cfg(unix)]
 pub mod session;
+#[cfg(unix)]
 pub mod client;
+#[cfg(unix)]
 mod relay;
+#[cfg(unix)]
 mod driver;
 
 pub use frame::{Kind, Malformed, Side};
