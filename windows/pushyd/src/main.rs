@@ -1,12 +1,13 @@
 //! `pushyd.exe`: runs what `smb:` places ask for on this Windows host, behind a named pipe, as the user who connected.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "it is a program")]
 
-#[cfg(windows)]
-fn main() {
-    println!("{}", thither_place::wire::frame::VERSION);
-}
+use std::process::ExitCode;
 
-#[cfg(not(windows))]
-fn main() {
+fn main() -> ExitCode {
+    if cfg!(windows) {
+        println!("thither's frames, version {}", thither_place::wire::frame::VERSION);
+        return ExitCode::SUCCESS;
+    }
     eprintln!("pushyd: this is a program for Windows: `cargo xtask dist windows` makes it");
-    std::process::exit(2);
+    ExitCode::from(2)
 }
