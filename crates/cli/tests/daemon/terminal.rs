@@ -25,6 +25,24 @@ fn a_shell_and_back() {
 }
 
 #[test]
+fn a_prompt_of_python() {
+    both(|daemon| {
+        let mut user = User::of(daemon);
+        user.shell.line("$T python $P");
+        user.shell.expect(">>> ");
+        user.shell.line("import os; print('pid', os.getpid() > 1)");
+        user.shell.expect("pid True\r\n");
+        user.shell.expect(">>> ");
+        user.shell.line("1/0");
+        user.shell.expect("ZeroDivisionError");
+        user.shell.expect(">>> ");
+        user.shell.line("raise SystemExit(6)");
+        user.shell.expect_prompt();
+        user.back_with(6);
+    });
+}
+
+#[test]
 fn keys() {
     let daemon = Daemon::unix(&[]);
     let mut user = User::of(&daemon);
