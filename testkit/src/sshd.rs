@@ -47,8 +47,10 @@ MaxSessions 200
 LogLevel VERBOSE
 AllowStreamLocalForwarding yes
 AcceptEnv LANG LC_*
-Subsystem sftp internal-sftp
 ";
+
+/// What every server has whose options do not name a subsystem: sshd_config(5) takes none twice.
+const SFTP: &str = "Subsystem sftp internal-sftp\n";
 
 /// Starts the server, and ends it when its own input ends: when this process does.
 const KEEPER: &str = "\"$@\" & read -r _; kill -KILL $! 2>/dev/null; wait";
@@ -262,8 +264,9 @@ fn launch(words: &[&str], sshd: &Path, folder: &Path, lines: &str) -> Option<(u1
     let file = |name: &str| folder.join(name);
     // One in a network of its own says where it listens.
     let listen = if words.is_empty() { "ListenAddress 127.0.0.1\n" } else { "" };
+    let sftp = if lines.contains("Subsystem ") { "" } else { SFTP };
     let own = format!(
-        "{lines}\n{listen}Port {port}\nHostKey {}\nHostKey {}\nPidFile {}\nAuthorizedKeysFile {}\n{CONFIG}",
+        "{lines}\n{listen}{sftp}Port {port}\nHostKey {}\nHostKey {}\nPidFile {}\nAuthorizedKeysFile {}\n{CONFIG}",
         file("host").display(),
         file("host_ecdsa").display(),
         file("pid").display(),

@@ -6,16 +6,20 @@ mod prompt;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal};
 
+use thither::command::FIRST_PYTHON;
 use thither::error::quoted;
 use thither::interact::user_terminal;
 use thither::{Command, Error, Program, Stream};
 
 use crate::args::Python;
-use crate::report::Failure;
+use crate::report::{Failure, complaint};
 use crate::run::Joint;
 
 /// What an interpreter is called, in the order in which they are tried.
 const NAMES: [&str; 2] = ["python3", "python"];
+
+/// What to do where there is none of them.
+const NO_PYTHON_HINT: &str = "name the interpreter over there by `--python PATH`";
 
 /// The exit code of a program that is not found; see [`Error::shell_code`].
 const NOT_FOUND: u8 = 127;
@@ -59,6 +63,15 @@ fn run(mut joint: Joint, python: Option<OsString>) -> Result<u8, Failure> {
         joint.command.program = Program::Named(python);
         return joint.run();
     }
+    if joint.learns_late() {
+        // Only the shell over there knows which there is: it chooses, and says for us that there is none.
+        let said = complaint(&none_text(&joint, &NAMES), Some(NO_PYTHON_HINT));
+        let args = ["-c".into(), FIRST_PYTHON.into(), said.into()];
+        joint.command.args.splice(..0, args);
+        // Not one of a PATH that was set for Python.
+        joint.command.program = Program::Named("/bin/sh".into());
+        return joint.run();
+    }
     for name in NAMES {
         joint.command.program = Program::Named(name.into());
         match joint.run() {
@@ -72,9 +85,11 @@ fn run(mut joint: Joint, python: Option<OsString>) -> Result<u8, Failure> {
 
 /// None of these is there.
 fn none(joint: &Joint, tried: &[impl AsRef<OsStr>]) -> Failure {
+    Failure::new(none_text(joint, tried)).hint(NO_PYTHON_HINT).code(NOT_FOUND)
+}
+
+fn none_text(joint: &Joint, tried: &[impl AsRef<OsStr>]) -> String {
     let place = quoted(joint.address().to_string());
     let tried = tried.iter().map(quoted).collect::<Vec<_>>().join(", ");
-    Failure::new(format!("no Python in {place}: tried {tried}"))
-        .hint("name the interpreter over there by `--python PATH`")
-        .code(NOT_FOUND)
+    format!("no Python in {place}: tried {tried}")
 }

@@ -110,6 +110,11 @@ pub(crate) fn say(text: &str) {
 }
 
 fn complain(text: &str, hint: Option<&str>) {
+    put_line(&complaint(text, hint));
+}
+
+/// An error as we say it, without the last line break.
+pub(crate) fn complaint(text: &str, hint: Option<&str>) -> String {
     let colour = io::stderr().is_terminal()
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let (red, cyan, plain) =
@@ -119,7 +124,7 @@ fn complain(text: &str, hint: Option<&str>) {
         // Writing to a string cannot fail.
         let _ = write!(lines, "\n{cyan}hint:{plain} {}", printable(hint));
     }
-    put_line(&lines);
+    lines
 }
 
 /// Writes what is of our own making as it is. There is nobody to tell if it fails.

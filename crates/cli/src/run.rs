@@ -4,6 +4,7 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
+use thither::address::Target;
 use thither::error::quoted;
 use thither::interact::{Ending, Interact, die_interrupted, interact, user_terminal};
 use thither::python::{Python, Start};
@@ -95,6 +96,13 @@ impl Joint {
         let ending = interact(self.place.as_ref(), &self.command, &self.options)?;
         tracing::debug!(?ending, "end");
         Ok(exit_code(ending, &address.to_string()))
+    }
+
+    /// Whether only an exit code tells that a program is not there: a shell of another host starts it.
+    pub(crate) fn learns_late(&self) -> bool {
+        self.address.resolved().is_ok_and(|address| {
+            address.hops().last().is_some_and(|hop| matches!(hop.target(), Target::Ssh(_)))
+        })
     }
 
     /// The agent in the first of these interpreters that is there.

@@ -29,6 +29,13 @@ while IFS=: read -r n p i g c h t;do [ \"$i\" = \"$u\" ]&&s=$t&&break;done 2>/de
 [ -x \"$s\" ]||s=$(command -v bash)||s=sh;\
 unset u n p i g c h t;exec \"$s\" -l \"$@\"";
 
+/// What `sh` over there runs for Python where a place learns too late whether a program is there: the first of `python3` and `python`,
+/// with the arguments in `"$@"`; `$0` is what is said, with exit code 127, if there is neither.
+pub const FIRST_PYTHON: &str = "\
+for thither_name in python3 python;do \
+if command -v \"$thither_name\" >/dev/null 2>&1;then exec \"$thither_name\" \"$@\";fi;done;\
+printf '%s\\n' \"$0\" >&2;exit 127";
+
 /// Where one of the three standard streams goes.
 #[derive(Clone, Debug, Default)]
 pub enum Stream {

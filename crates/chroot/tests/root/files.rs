@@ -155,3 +155,30 @@ fn another_user_is_the_owner() {
     assert!(put(&place, &from.path().join("f"), "/etc").is_err());
     assert!(!root.path().join("etc/f").exists());
 }
+
+#[test]
+fn another_user_without_tar() {
+    only_root!();
+    let root = match BusyboxRoot::new() {
+        Ok(root) => root.without(&["bin/tar"]),
+        Err(reason) => testkit::skip!("{reason}"),
+    };
+    let folder = tempfile::TempDir::new().unwrap();
+    let from = folder.path().join("from");
+    fs::create_dir_all(from.join("d")).unwrap();
+    fs::write(from.join("d/a\n'b"), [7; 200_000]).unwrap();
+    fs::write(from.join("-n"), "").unwrap();
+    symlink("-n", from.join("l")).unwrap();
+    let place = Chroot::new(root.path()).user("guest");
+    put(&place, &from, "/tmp").unwrap();
+    let arrived = fs::metadata(root.path().join("tmp/from/d/a\n'b")).unwrap();
+    assert_eq!((arrived.uid(), arrived.len()), (1000, 200_000));
+    let back = folder.path().join("back");
+    let to = back.clone();
+    within_deadline("a copy", move || Local.put(place.get("/tmp/from".as_ref())?, &to)).unwrap();
+    assert_eq!(fs::read(back.join("d/a\n'b")).unwrap(), [7; 200_000]);
+    assert_eq!(fs::read_link(back.join("l")).unwrap(), Path::new("-n"));
+    let denied = Chroot::new(root.path()).user("guest");
+    let error = refused(put(&denied, &from, "/root"), &root);
+    assert!(error.contains("denied"), "{error}");
+}

@@ -30,6 +30,16 @@ fn an_image_without_python_leaves_nothing() {
 }
 
 #[test]
+fn an_image_with_python_alone() {
+    let engine = engine!();
+    let test = Test::new();
+    testkit::write_program(&test.dir().join("python"), "#!/bin/sh\necho \"$@\"\nexit 127\n");
+    let volume = format!("{}:/bin/python", test.dir().join("python").display());
+    let args = ["python", "--volume", &volume, "image:busybox", "-c", "1", "x"];
+    assert_eq!(says(&engine, &test, &args), (127, "-c 1 x\n".into(), String::new()));
+}
+
+#[test]
 fn a_script_of_several_pieces() {
     let engine = engine!();
     let test = Test::new();

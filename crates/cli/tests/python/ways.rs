@@ -106,6 +106,19 @@ fn names_that_are_tried() {
 }
 
 #[test]
+fn a_root_with_python_alone() {
+    let test = Test::new();
+    let root = match BusyboxRoot::new() {
+        Ok(root) => root,
+        Err(reason) => skip!("{reason}"),
+    };
+    testkit::write_program(&root.path().join("bin/python"), "#!/bin/sh\necho \"$@\"\nexit 127\n");
+    let place = format!("chroot:{}", root.path().display());
+    let said = said(&mut test.thither(["python", &place, "-c", "1", "x"]), b"");
+    assert_eq!(said, (127, "-c 1 x\n".into(), String::new()));
+}
+
+#[test]
 fn no_python() {
     let test = Test::new();
     let root = match BusyboxRoot::new() {

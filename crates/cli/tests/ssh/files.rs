@@ -83,26 +83,49 @@ fn what_is_not_there() {
     assert!(code == 125 && err.to_lowercase().contains("denied"), "{err} {code}");
 }
 
-#[test]
-fn without_tar_there() {
-    let host = host!("bash", "SetEnv PATH=/opt/thither-no-such");
-    // A PATH with all but tar.
-    let bin = host.folder().join("bin");
+/// A host whose PATH has these programs of `/usr/bin` alone.
+pub(crate) fn host_with(programs: impl Fn(&OsStr) -> bool, options: &str) -> Host {
+    // The folder is there before the server that is told of it.
+    let bin = testkit::SshHome::folder().join("bin");
+    let _ = std::fs::remove_dir_all(&bin);
     std::fs::create_dir(&bin).unwrap();
     for entry in std::fs::read_dir("/usr/bin").unwrap() {
         let entry = entry.unwrap();
-        if entry.file_name() != "tar" && !entry.file_name().as_bytes().starts_with(b"bsdtar") {
+        if programs(&entry.file_name()) {
             let _ = symlink(entry.path(), bin.join(entry.file_name()));
         }
     }
-    drop(host);
-    let options = format!("SetEnv PATH={}", bin.display());
-    let host = Host::new("sh", &options).unwrap();
+    let host = Host::new("sh", &format!("SetEnv PATH={}\n{options}", bin.display())).unwrap();
     let open = std::process::Command::new("chmod").args(["755"]).arg(host.folder()).status();
     assert!(open.unwrap().success());
     let (_, _, code) = says(&mut host.run(&["sh", "-c", "command -v tar"]));
     assert_ne!(code, 0);
+    host
+}
+
+#[test]
+fn without_tar_there() {
+    drop(host!("sh"));
+    let host = host_with(|name| name != "tar" && !name.as_bytes().starts_with(b"bsdtar"), "");
     there_and_back(&host, &host.place());
+}
+
+/// What is needed there, and what our own script for signals asks for.
+const FEW: &str =
+    "bash cat chmod dash dd env id ln ls mkdir mv ps readlink rm sh stat touch sleep kill";
+
+#[test]
+fn without_tar_sftp_and_python_there() {
+    drop(host!("sh"));
+    let few = |name: &OsStr| FEW.split(' ').any(|it| name == it);
+    let host = host_with(few, "Subsystem none /nonexistent");
+    let (_, _, code) = says(&mut host.run(&["sh", "-c", "command -v python3"]));
+    assert_ne!(code, 0);
+    there_and_back(&host, &host.place());
+    a_full_disk_at(&host);
+    let denied = format!("{}::/root/x", host.place());
+    let (_, err, code) = says(&mut host.thither(["cp", "/etc/passwd", &denied]));
+    assert!(code == 125 && err.to_lowercase().contains("denied"), "{err} {code}");
 }
 
 /// A directory over there that holds a megabyte and an old file, for as long as this lives.

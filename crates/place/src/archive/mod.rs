@@ -38,6 +38,8 @@ mod merge;
 mod remove;
 mod paths;
 mod spawned;
+mod told;
+mod script;
 mod talk;
 mod sums;
 mod probe;
@@ -45,7 +47,7 @@ mod probe;
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 pub use destination::{check_files, put_files, temporary_name};
@@ -71,8 +73,9 @@ use content::Tap;
 use entry::Roots;
 use failed::cut_short;
 use filter::Filter;
-use reader::Reader;
+use reader::{Reader, patiently};
 use source::Checked;
+use told::{Asked, Told};
 
 /// One thing in an archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,10 +155,14 @@ pub struct Archive {
 }
 
 enum Source {
-    Tar(Box<Reader<Box<dyn Read + Send>>>),
+    Tar(Box<Reader<Bytes>>),
+    /// What a command prints of which only its first byte says what it is.
+    Command(Option<Box<(BufReader<Bytes>, Asked)>>),
     Tree(Box<Tree>),
     Entries(Box<Checked>),
 }
+
+type Bytes = Box<dyn Read + Send>;
 
 /// Who is told what happens, and may end it by an error.
 #[derive(Default)]
@@ -197,6 +204,13 @@ impl Archive {
         Archive::new(name.into(), Source::Tar(Box::new(Reader::new(Box::new(tar)))))
     }
 
+    /// What a command prints that packs by tar, or tells where there is none; it was asked for by this name.
+    fn from_command(output: impl Read + Send + 'static, name: &OsStr, asked: Asked) -> Archive {
+        let output: Bytes = Box::new(output);
+        let command = Box::new((reader::buffered(output), asked));
+        Archive::new(name.to_owned(), Source::Command(Some(command)))
+    }
+
     /// What a tree of the file system holds.
     #[must_use]
     pub fn from_tree(tree: Tree) -> Archive {
@@ -227,7 +241,7 @@ impl Archive {
         match &mut self.source {
             Source::Tar(reader) => reader.preserve = preserve,
             Source::Tree(tree) => tree.preserve(preserve),
-            Source::Entries(_) => {}
+            Source::Entries(_) | Source::Command(_) => {}
         }
         self
     }
@@ -329,10 +343,30 @@ impl Archive {
         }
     }
 
+    /// Looks what a command prints: no archive begins with a NUL, but what a shell tells does.
+    fn settle(&mut self) -> io::Result<()> {
+        let Source::Command(command) = &mut self.source else { return Ok(()) };
+        let waiting = command.as_mut().ok_or_else(cut_short)?;
+        let first =
+            patiently(&mut self.watch, || waiting.0.fill_buf().map(|it| it.first().copied()))?;
+        let (mut output, asked) = *command.take().ok_or_else(cut_short)?;
+        self.source = if first == Some(0) {
+            output.consume(1);
+            Source::Entries(Box::new(Checked::new(Box::new(Told::new(output, asked)))))
+        } else {
+            let mut reader = Reader::of(output);
+            reader.preserve = self.preserve;
+            Source::Tar(Box::new(reader))
+        };
+        Ok(())
+    }
+
     fn pull(&mut self) -> io::Result<Option<Entry>> {
+        self.settle()?;
         match &mut self.source {
             Source::Tree(tree) => tree.next(&mut self.watch, self.filter.as_deref_mut()),
             Source::Entries(entries) => entries.next(&mut self.watch),
+            Source::Command(_) => Ok(None),
             Source::Tar(reader) => loop {
                 let Some(header) = reader.next(&mut self.watch)? else { return Ok(None) };
                 if let Some(entry) = self.roots.entry(header, &mut self.watch)? {
@@ -366,6 +400,7 @@ impl Archive {
             Source::Tree(tree) => tree.read_content(buf)?,
             Source::Tar(reader) => reader.read_content(buf, &mut self.watch)?,
             Source::Entries(entries) => entries.read_content(buf, &mut self.watch)?,
+            Source::Command(_) => 0,
         };
         if read > 0 {
             self.watch.tell(Event::Content(read as u64))?;
@@ -387,7 +422,7 @@ impl Archive {
     fn check_content(&mut self) -> io::Result<()> {
         match &mut self.source {
             Source::Tree(tree) => tree.check_content(),
-            Source::Tar(_) | Source::Entries(_) => Ok(()),
+            Source::Tar(_) | Source::Entries(_) | Source::Command(_) => Ok(()),
         }
     }
 
@@ -411,7 +446,7 @@ impl Archive {
     pub(crate) fn identity(&self) -> Option<(u64, u64)> {
         match &self.source {
             Source::Tree(tree) => tree.identity(),
-            Source::Tar(_) | Source::Entries(_) => None,
+            Source::Tar(_) | Source::Entries(_) | Source::Command(_) => None,
         }
     }
 }
@@ -422,6 +457,7 @@ impl std::fmt::Debug for Archive {
             Source::Tar(_) => "tar",
             Source::Tree(_) => "tree",
             Source::Entries(_) => "entries",
+            Source::Command(_) => "command",
         };
         f.debug_struct("Archive").field("name", &self.name).field("source", &source).finish()
     }

@@ -12,6 +12,7 @@ use super::header::{BLOCK, Header, OCTAL_MAX, split_name};
 use super::pax::{Pax, Sparse};
 use super::reader::flag;
 use super::sparse::{map, stored};
+use super::talk::Outgoing;
 use super::{Archive, Entry, Event, Extra, Kind, Owner, Timestamp};
 
 /// How many symbolic links an archive may have: 8 to 16 bytes of memory are needed for each.
@@ -119,7 +120,8 @@ impl Tar {
             self.archive.pass_last_hole()?;
             if let Some(entry) = self.archive.next_entry()? {
                 self.write_entry(&entry)?;
-                if self.marker.is_some() {
+                if self.marker.is_some() && entry.kind == Kind::Directory {
+                    // One more has no time where tar is busybox's.
                     self.repeated.add(&entry);
                 }
                 return Ok(true);
@@ -170,6 +172,16 @@ impl Tar {
             header.modified.nanoseconds = 0;
         }
         header
+    }
+}
+
+impl Outgoing for Tar {
+    fn fill(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        Tar::fill(self, buf)
+    }
+
+    fn idle(&mut self) -> io::Result<()> {
+        Tar::idle(self)
     }
 }
 
@@ -286,17 +298,22 @@ fn extension(flag: u8, name: &[u8], content: &[u8], to: &mut Vec<u8>) {
 
 /// Directories that were met, as far as there is room: modes, times and owners by their paths.
 #[derive(Debug, Default)]
-struct Directories {
+pub(super) struct Directories {
     known: BTreeMap<PathBuf, (u32, Timestamp, Option<Owner>)>,
     memory: usize,
 }
 
 impl Directories {
-    fn add(&mut self, entry: &Entry) {
+    /// `false` if there is no room for it.
+    pub(super) fn add(&mut self, entry: &Entry) -> bool {
         let memory = self.memory + DIRECTORY + entry.path.as_os_str().len();
-        if entry.kind == Kind::Directory && memory <= MAX_REPEATED && self.insert(entry) {
+        if memory > MAX_REPEATED {
+            return false;
+        }
+        if self.insert(entry) {
             self.memory = memory;
         }
+        true
     }
 
     /// Whether it is a new one.
@@ -310,7 +327,7 @@ impl Directories {
     }
 
     /// Takes one that has no other in it.
-    fn deepest(&mut self) -> Option<Entry> {
+    pub(super) fn deepest(&mut self) -> Option<Entry> {
         let (path, it) = self.known.pop_last()?;
         Some(directory(path, it))
     }
@@ -323,14 +340,14 @@ fn directory(path: PathBuf, (mode, modified, owner): (u32, Timestamp, Option<Own
 
 /// The symbolic links that were met, by hashes that nobody outside can foresee.
 #[derive(Debug, Default)]
-struct Symlinks {
+pub(super) struct Symlinks {
     hashes: HashSet<u64>,
     state: RandomState,
 }
 
 impl Symlinks {
     /// Refuses what leads through one of them.
-    fn check(&mut self, entry: &Entry) -> io::Result<()> {
+    pub(super) fn check(&mut self, entry: &Entry) -> io::Result<()> {
         let leads = |path: &Path| {
             let ancestors = path.ancestors().skip(1);
             ancestors.map(|path| self.state.hash_one(path)).any(|hash| self.hashes.contains(&hash))

@@ -200,7 +200,7 @@ pub(super) fn decimal(text: &[u8]) -> Option<u64> {
 }
 
 /// `-12.345678901`: seconds with a fraction, of which nine digits count.
-fn seconds(text: &[u8]) -> Option<Timestamp> {
+pub(super) fn seconds(text: &[u8]) -> Option<Timestamp> {
     let (negative, text) = match text.strip_prefix(b"-") {
         Some(rest) => (true, rest),
         None => (false, text),
@@ -221,7 +221,7 @@ fn seconds(text: &[u8]) -> Option<Timestamp> {
     })
 }
 
-fn decimal_seconds(Timestamp { seconds, nanoseconds }: Timestamp) -> String {
+pub(super) fn decimal_seconds(Timestamp { seconds, nanoseconds }: Timestamp) -> String {
     // Before 1970 the fraction goes back.
     let (sign, whole, fraction) = match (seconds < 0, nanoseconds) {
         (false, _) => ("", seconds.unsigned_abs(), nanoseconds),

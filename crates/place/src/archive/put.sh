@@ -1,6 +1,7 @@
 # Unpacks the tar stream on standard input, which holds `root` and after it `complete`, an archive of its directories, and gives
 # `root` its name.
-# Nothing is changed unless all has arrived. The functions of name.sh come before.
+# Nothing is changed unless all has arrived. The functions of name.sh come before. That all is ready for the stream is said by `ready`,
+# or by `shell` where there is neither tar nor Python: then it is lines for `unpack` of shell.sh instead.
 path=$1     # as it was asked for
 dir=$2      # the directory that it is in
 last=$3     # its name there, or `.`
@@ -9,14 +10,18 @@ name=$5     # the name of what is copied
 kind=$6     # d for a directory
 mode=$7     # its mode
 random=$8
-ready=$9   # whether to say that all is ready for the stream, and to be as the other way is
+only=$9    # whether there is another way, which this is to be like
 
 preserve=${10}  # what is to be kept: owner, xattr, sparse
 
 unset CDPATH TAR_OPTIONS
-command -v tar >/dev/null 2>&1 || exit 96
-version=$(tar --version 2>&1 </dev/null)
-[ $? -lt 126 ] || [ -z "$ready" ] || exit 96
+if [ "$way" = shell ]; then
+    [ -z "$preserve" ] || exit 91
+    need chmod dd mkdir mv rm
+else
+    version=$(tar --version 2>&1 </dev/null)
+    [ $? -lt 126 ] || [ -z "$only" ] || exit 96
+fi
 case $preserve in
 *owner*)
     [ "$(id -u)" = 0 ] || exit 93
@@ -70,11 +75,16 @@ umask 022
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
-if [ -n "$ready" ]; then
+if [ -n "$only" ]; then
     # The group is ours, not that of a set-group-id directory.
     [ ! -g "$tmp" ] || chmod g-s "$tmp" || exit 95
-    echo ready
-    exec >/dev/null
+fi
+echo "$way"
+exec >/dev/null
+if [ "$way" = shell ]; then
+    (unpack "$tmp") || exit 97
+    name "$tmp/root" "$target" "$kind" "$mode"
+    exit 0
 fi
 case $preserve in
 *xattr*)

@@ -52,7 +52,12 @@ pub(crate) struct Reader<R> {
 
 impl<R: Read> Reader<R> {
     pub(crate) fn new(from: R) -> Reader<R> {
-        let (from, preserve) = (BufReader::with_capacity(BUFFER, from), Preserve::default());
+        Reader::of(buffered(from))
+    }
+
+    /// From a stream of which something may have been read ahead.
+    pub(super) fn of(from: BufReader<R>) -> Reader<R> {
+        let preserve = Preserve::default();
         Reader { from, left: 0, padding: 0, ended: false, preserve }
     }
 
@@ -263,6 +268,11 @@ impl<R: Read> Reader<R> {
     fn records(&mut self, header: &Header, watch: &mut Watch) -> io::Result<Pax> {
         Pax::parse(&self.extension(header, MAX_RECORDS, watch)?).map_err(malformed)
     }
+}
+
+/// A stream with a buffer that is large enough.
+pub(super) fn buffered<R: Read>(from: R) -> BufReader<R> {
+    BufReader::with_capacity(BUFFER, from)
 }
 
 const SPARSE: &str =

@@ -1,11 +1,15 @@
-//! Files to and from any place that can run a command: by `sh` and `tar` over there.
+//! Files to and from any place that can run a command: by `sh` and `tar` over there, or without `tar` by Python, or by `sh` alone.
 
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::destination::random_suffix;
-use super::talk::{Silence, Talk, cannot_run};
+use super::failed::cut_short;
+use super::script::Script;
+use super::talk::{Outgoing, Ready, Silence, Talk, cannot_run, is_about_the_program};
+use super::told::Asked;
 use super::{Archive, CannotPreserve, Kind, Preserve, named};
 use crate::{Command, Error, Place, Result, Stream};
 
@@ -22,8 +26,20 @@ macro_rules! without_tar {
 }
 
 /// The two scripts. They run under any POSIX shell, with GNU's tar, busybox's and others.
-const GET: &str = concat!(without_tar!(), include_str!("get.sh"));
-const PUT: &str = concat!(without_tar!(), include_str!("name.sh"), include_str!("put.sh"));
+const GET: &str = concat!(
+    "only=\n",
+    without_tar!(),
+    include_str!("name.sh"),
+    include_str!("shell.sh"),
+    include_str!("get.sh")
+);
+const PUT: &str = concat!(
+    "only=$9\n",
+    without_tar!(),
+    include_str!("name.sh"),
+    include_str!("shell.sh"),
+    include_str!("put.sh")
+);
 /// Functions of a POSIX shell for places that bring files by other means and only have to give them their names: `name FROM
 /// TO KIND MODE`, with the kind `d` for a directory and the mode in octal. It exits with 97, and why on standard error.
 pub const NAME_FUNCTIONS: &str = include_str!("name.sh");
@@ -62,11 +78,24 @@ pub fn get_preserving<P: Place + ?Sized>(
 
 fn pack<P: Place + ?Sized>(place: &P, path: &Path, preserve: Preserve) -> Result<Archive> {
     let named = named(path);
+    let token = token().map_err(|source| Error::Copy {
+        action: format!("copy from {}", crate::error::quoted(path)),
+        source: Box::new(source),
+        hint: None,
+    })?;
+    let dir = plain(named.dir);
     let command = Command::new("sh").args(["-c", GET, "thither"]);
-    let command = command.arg(plain(named.dir)).arg(named.name).arg(preserve.words());
+    let command = command.arg(&dir).arg(named.name).arg(preserve.words()).arg(&token);
     let command = command.stdin(Stream::Null).stdout(Stream::Piped).stderr(Stream::Piped);
     let talk = Talk::with(place.spawn(&command)?, None);
-    Ok(Archive::from_tar(Output(talk), named.name))
+    let root = [dir.as_os_str().as_bytes(), b"/", named.name.as_bytes()].concat();
+    Ok(Archive::from_command(Output(talk), named.name, Asked { root, token }))
+}
+
+/// A word that no content knows.
+fn token() -> io::Result<String> {
+    let words = [random_suffix()?, random_suffix()?, random_suffix()?, random_suffix()?];
+    Ok(format!("thither-{}", words.concat()))
 }
 
 /// [`Place::put`] by a command over there.
@@ -75,9 +104,17 @@ fn pack<P: Place + ?Sized>(place: &P, path: &Path, preserve: Preserve) -> Result
 /// As [`Place::put`].
 pub fn put<P: Place + ?Sized>(place: &P, mut archive: Archive, path: &Path) -> Result<()> {
     let command = unpack(&mut archive, path, "").map_err(|error| failed(path, error))?;
-    let command = command.stdin(Stream::Piped).stdout(Stream::Null).stderr(Stream::Piped);
-    let talk = Talk::with(place.spawn(&command)?, None);
-    send(talk, archive, false).map_err(|error| failed(path, error))
+    let command = command.stdin(Stream::Piped).stdout(Stream::Piped).stderr(Stream::Piped);
+    let mut talk = Talk::with(place.spawn(&command)?, None);
+    let sent = match talk.is_ready(&mut || archive.watch.idle()) {
+        Ok(Some(ready)) => send(talk, archive, ready, false),
+        Ok(None) => Err(talk.verdict().err().unwrap_or_else(cut_short)),
+        Err(error) => {
+            talk.give_up();
+            Err(error)
+        }
+    };
+    sent.map_err(|error| failed(path, error))
 }
 
 /// What [`try_put`] is told by a place that has another way, too.
@@ -101,7 +138,7 @@ pub enum Attempted {
     Impossible(Archive),
 }
 
-/// [`put`] where there may be another way: only once `sh` and `tar` run over there and have made a directory beside the
+/// [`put`] where there may be another way, and so by nothing but `sh` and `tar`: only once they run over there and have made a directory beside the
 /// destination, the archive is read. What arrives has the user and group of whoever they run as, in a set-group-id directory
 /// too.
 ///
@@ -114,7 +151,7 @@ pub fn try_put<P: Place + ?Sized>(
     attempt: Attempt<'_>,
 ) -> Result<Attempted> {
     let failed = |error| failed(path, error);
-    let command = unpack(&mut archive, path, "ready").map_err(failed)?;
+    let command = unpack(&mut archive, path, "only").map_err(failed)?;
     let command = command.stdin(Stream::Piped).stdout(Stream::Piped).stderr(Stream::Piped);
     let process = match place.spawn(&command) {
         Err(error) if cannot_run(&error) => return Ok(Attempted::Impossible(archive)),
@@ -123,8 +160,9 @@ pub fn try_put<P: Place + ?Sized>(
     let silence = Silence { limit: attempt.silence, ask: attempt.still_there };
     let mut talk = Talk::with(process, Some(silence));
     match talk.is_ready(&mut || archive.watch.idle()) {
-        Ok(true) => send(talk, archive, attempt.whole_seconds).map_err(failed)?,
-        Ok(false) => return Ok(Attempted::Impossible(archive)),
+        Ok(Some(ready)) => send(talk, archive, ready, attempt.whole_seconds).map_err(failed)?,
+        Ok(None) => return Ok(Attempted::Impossible(archive)),
+        Err(error) if is_about_the_program(&error) => return Ok(Attempted::Impossible(archive)),
         Err(error) => {
             talk.give_up();
             return Err(failed(error));
@@ -134,7 +172,7 @@ pub fn try_put<P: Place + ?Sized>(
 }
 
 /// The script that gives what it reads the name `path`.
-fn unpack(archive: &mut Archive, path: &Path, ready: &str) -> io::Result<Command> {
+fn unpack(archive: &mut Archive, path: &Path, only: &str) -> io::Result<Command> {
     let preserve = archive.preserve().words();
     let root = archive.root()?;
     let kind = if root.kind == Kind::Directory { "d" } else { "f" };
@@ -144,15 +182,18 @@ fn unpack(archive: &mut Archive, path: &Path, ready: &str) -> io::Result<Command
     let command = command.arg(plain(path)).arg(plain(named.dir)).arg(named.name);
     let command = command.arg(if named.is_directory { "/" } else { "" });
     let command = command.arg(archive.name()).args([kind, &mode]).arg(random_suffix()?);
-    Ok(command.args([ready, &preserve]))
+    Ok(command.args([only, &preserve]))
 }
 
-fn send(mut talk: Talk<'_>, archive: Archive, whole_seconds: bool) -> io::Result<()> {
-    let mut tar = archive.renamed(ROOT).into_tar().for_command(MARKER);
-    if whole_seconds {
-        tar = tar.whole_seconds();
-    }
-    match talk.send(&mut tar).and_then(|()| talk.finish(&mut tar)) {
+fn send(mut talk: Talk<'_>, archive: Archive, ready: Ready, whole_seconds: bool) -> io::Result<()> {
+    let archive = archive.renamed(ROOT);
+    let mut stream: Box<dyn Outgoing> = match (ready, whole_seconds) {
+        (Ready::Lines, _) => Box::new(Script::new(archive)),
+        (Ready::Tar, false) => Box::new(archive.into_tar().for_command(MARKER)),
+        (Ready::Tar, true) => Box::new(archive.into_tar().for_command(MARKER).whole_seconds()),
+    };
+    let stream = stream.as_mut();
+    match talk.send(stream).and_then(|()| talk.finish(stream)) {
         Ok(()) => talk.verdict(),
         // Its input ends without the marker, so that it removes what it has made.
         Err(error) => {

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use thither_term::{Interest, poll};
 
+use super::CannotPreserve;
 use super::failed::cut_short;
-use super::{CannotPreserve, Tar};
-use crate::error::printable;
+use crate::error::{printable, quoted};
 use crate::process::Event;
 use crate::{Error, Exit, Process};
 
@@ -19,13 +19,16 @@ const NO_TAR: i32 = 96;
 const NO_GNU_TAR: i32 = 94;
 const NOT_ROOT: i32 = 93;
 const NO_ATTRIBUTES: i32 = 92;
+/// There is a shell alone, which keeps nothing more.
+const NOT_BY_SHELL: i32 = 91;
 /// What they say is why.
 pub(super) const SAID: i32 = 97;
 const NOT_FOUND: i32 = 98;
 /// As of a shell.
 const CANNOT_RUN: i32 = 126;
-/// What the script of `put` prints when it waits for the stream.
-const READY: &[u8] = b"ready\n";
+/// What the script of `put` prints when it waits for a tar stream, and for lines.
+const READY: &[u8; 6] = b"ready\n";
+const READY_SHELL: &[u8; 6] = b"shell\n";
 /// After how long without anything those who watch are told.
 const TICK: Duration = Duration::from_millis(200);
 /// How many ticks a script has to tidy up once there is nothing more for it: 5 seconds.
@@ -43,6 +46,24 @@ pub(super) struct Silence<'a> {
     pub(super) limit: Duration,
     /// Asked after each `limit`, and when it has ended without a word; an error ends the wait.
     pub(super) ask: &'a (dyn Fn() -> io::Result<()> + Sync),
+}
+
+/// What a script of `put` waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ready {
+    /// A tar stream.
+    Tar,
+    /// Lines and contents: see `script.rs`.
+    Lines,
+}
+
+/// A stream on its way to a script.
+pub(super) trait Outgoing {
+    /// Fills a buffer as far as there is something: less is the end.
+    fn fill(&mut self, buf: &mut [u8]) -> io::Result<usize>;
+
+    /// Tells who watches that nothing can be done at the moment.
+    fn idle(&mut self) -> io::Result<()>;
 }
 
 /// A script that runs, and what it has said.
@@ -149,15 +170,14 @@ impl<'a> Talk<'a> {
         }
     }
 
-    /// Waits until the script says that it waits for the stream; `false` if it cannot be run, or ends before without a
-    /// word on why.
+    /// Waits until the script says what it waits for; `None` if it ends before without a word on why.
     ///
     /// # Errors
     /// What the script says; that of `idle`; a lost connection.
     pub(super) fn is_ready(
         &mut self,
         idle: &mut dyn FnMut() -> io::Result<()>,
-    ) -> io::Result<bool> {
+    ) -> io::Result<Option<Ready>> {
         // There is always room in it.
         let input = self.input.take();
         let mut printed = Vec::new();
@@ -167,37 +187,42 @@ impl<'a> Talk<'a> {
                 Ok(false) => continue,
                 Err(error) if is_about_the_program(&error) => {
                     self.exit = Some(Exit::Code(CANNOT_RUN));
-                    return Ok(false);
+                    return Err(error);
                 }
                 Err(error) => return Err(error),
             }
             let mut chunk = [0; READY.len()];
-            match self.output.as_mut().map(|output| output.read(&mut chunk)) {
+            let wanted = &mut chunk[printed.len()..];
+            match self.output.as_mut().map(|output| output.read(wanted)) {
                 Some(Ok(0)) => self.output = None,
-                Some(Ok(read)) => printed.extend_from_slice(&chunk[..read]),
+                Some(Ok(read)) => printed.extend_from_slice(&wanted[..read]),
                 Some(Err(error)) if is_for_later(&error) => {}
                 Some(Err(error)) => return Err(error),
                 None if self.has_said_why() => {
-                    return self.verdict().map(|()| false);
+                    return self.verdict().map(|()| None);
                 }
-                None if self.exit.is_some() => return Ok(false),
+                None if self.exit.is_some() => return Ok(None),
                 None => {}
             }
         }
         self.unheard = self.output.take();
         self.input = input;
-        Ok(printed == READY)
+        Ok(match &printed[..] {
+            it if it == READY => Some(Ready::Tar),
+            it if it == READY_SHELL => Some(Ready::Lines),
+            _ => None,
+        })
     }
 
     /// Sends all of the stream, or as much as is taken.
-    pub(super) fn send(&mut self, tar: &mut Tar) -> io::Result<()> {
+    pub(super) fn send(&mut self, stream: &mut dyn Outgoing) -> io::Result<()> {
         if let Some(input) = &self.input {
             // It is our own end of a new pipe or socket, which nobody else has.
             fcntl_setfl(input, fcntl_getfl(input)? | OFlags::NONBLOCK)?;
         }
         let mut buffer = vec![0; BUFFER];
         loop {
-            let filled = tar.fill(&mut buffer)?;
+            let filled = stream.fill(&mut buffer)?;
             let mut left = &buffer[..filled];
             // To read it may have taken long.
             self.since = Instant::now();
@@ -208,7 +233,7 @@ impl<'a> Talk<'a> {
                     // Why it takes no more it says itself.
                     Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
                     Err(error) if is_for_later(&error) => {
-                        if self.step(&mut || tar.idle())? && self.exit.is_some() {
+                        if self.step(&mut || stream.idle())? && self.exit.is_some() {
                             return Ok(());
                         }
                     }
@@ -222,10 +247,10 @@ impl<'a> Talk<'a> {
     }
 
     /// Ends its input and waits for its end.
-    pub(super) fn finish(&mut self, tar: &mut Tar) -> io::Result<()> {
+    pub(super) fn finish(&mut self, stream: &mut dyn Outgoing) -> io::Result<()> {
         self.input = None;
         while self.exit.is_none() {
-            self.step(&mut || tar.idle())?;
+            self.step(&mut || stream.idle())?;
         }
         Ok(())
     }
@@ -286,7 +311,10 @@ impl<'a> Talk<'a> {
 
     /// Whether it has ended with a reason that another way would have too.
     fn has_said_why(&self) -> bool {
-        matches!(self.exit, Some(Exit::Code(SAID | NO_GNU_TAR | NOT_ROOT | NO_ATTRIBUTES)))
+        matches!(
+            self.exit,
+            Some(Exit::Code(SAID | NO_GNU_TAR | NOT_ROOT | NO_ATTRIBUTES | NOT_BY_SHELL))
+        )
     }
 
     /// What its end means.
@@ -297,8 +325,14 @@ impl<'a> Talk<'a> {
             Some(Exit::Code(NO_GNU_TAR)) => return Err(CannotPreserve::Tar.into()),
             Some(Exit::Code(NOT_ROOT)) => return Err(CannotPreserve::Owner.into()),
             Some(Exit::Code(NO_ATTRIBUTES)) => return Err(CannotPreserve::Attributes.into()),
+            Some(Exit::Code(NOT_BY_SHELL)) => return Err(CannotPreserve::Way.into()),
             Some(Exit::Code(NO_TAR)) => {
-                let text = "there is neither `tar` nor Python over there";
+                let said = String::from_utf8_lossy(&self.said);
+                let missing = cause(&said).unwrap_or("a program");
+                let text = format!(
+                    "there is neither `tar` nor Python over there, and no {} to do without",
+                    quoted(missing)
+                );
                 return Err(io::Error::new(io::ErrorKind::Unsupported, text));
             }
             exit => exit,
@@ -337,7 +371,7 @@ fn cause(said: &str) -> Option<&str> {
 }
 
 /// Whether there is no program that could run, but the place itself is there.
-fn is_about_the_program(error: &io::Error) -> bool {
+pub(super) fn is_about_the_program(error: &io::Error) -> bool {
     let place = error.get_ref().and_then(|error| error.downcast_ref::<Error>());
     place.is_some_and(cannot_run)
 }

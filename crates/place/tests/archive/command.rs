@@ -6,7 +6,7 @@ use super::put::{ByCommand, made};
 use super::*;
 
 /// This machine with another PATH, as a place that lacks something.
-struct With(TempDir);
+pub(crate) struct With(pub(crate) TempDir);
 
 impl With {
     /// With these programs, which are scripts of shell, and `sh`.
@@ -55,8 +55,8 @@ fn without_tar() {
     let place = With::programs(&[]);
     check(
         &place,
-        "there is neither `tar` nor Python over there",
-        "cannot copy to `F/d`: there is neither `tar` nor Python over there",
+        "there is neither `tar` nor Python over there, and no `cat` to do without",
+        "cannot copy to `F/d`: there is neither `tar` nor Python over there, and no `chmod` to do without",
     );
     let folder = made("touch a");
     let archive = Local.get(&folder.path().join("a")).unwrap();

@@ -4,6 +4,7 @@ mod round;
 mod hostile;
 mod put;
 mod command;
+mod shell;
 mod attempt;
 mod filtered;
 mod preserved;

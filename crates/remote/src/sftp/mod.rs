@@ -27,7 +27,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use thither_place::archive::{CannotPreserve, Preserve};
 use thither_place::error::quoted;
@@ -57,6 +57,7 @@ pub struct Session {
     wire: Wire,
     features: Features,
     is_greeted: bool,
+    has_answered: bool,
 }
 
 impl Session {
@@ -67,7 +68,7 @@ impl Session {
     /// Those of fcntl(2).
     pub fn new(to: OwnedFd, from: OwnedFd) -> io::Result<Session> {
         let (wire, features) = (Wire::new(to, from)?, Features::default());
-        Ok(Session { wire, features, is_greeted: false })
+        Ok(Session { wire, features, is_greeted: false, has_answered: false })
     }
 
     /// The same with a function that says why, once the server has ended the connection; it also keeps what has to live as
@@ -86,11 +87,34 @@ impl Session {
         self
     }
 
+    /// Waits until the server has answered: only then it is known that it serves sftp. `idle` is called while it does not.
+    ///
+    /// # Errors
+    /// `InvalidData` for what is no sftp server of version 3, `TimedOut` after `limit`, and those of the connection and of `idle`.
+    pub fn greeted(
+        mut self,
+        limit: Duration,
+        idle: &mut dyn FnMut() -> io::Result<()>,
+    ) -> io::Result<Session> {
+        let end = Instant::now() + limit;
+        loop {
+            match self.greet() {
+                Ok(()) => return Ok(self),
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+                Err(_) if Instant::now() >= end => return Err(io::ErrorKind::TimedOut.into()),
+                Err(_) => idle()?,
+            }
+        }
+    }
+
     /// Greets the server. After `WouldBlock` it is called again.
     ///
     /// # Errors
     /// `InvalidData` for what is no sftp server of version 3, and those of [`Wire::next`].
     fn greet(&mut self) -> io::Result<()> {
+        if self.has_answered {
+            return Ok(());
+        }
         if !std::mem::replace(&mut self.is_greeted, true) {
             packet::write_init(self.wire.out());
             self.wire.asked();
@@ -110,6 +134,7 @@ impl Session {
             limits: has(extension::LIMITS),
             handles: HANDLES,
         };
+        self.has_answered = true;
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use thither_place::archive::Archive;
 use thither_place::{Command, Endpoint, Error, Local, Place, Process, Result};
 
+use super::files::Tools;
 use super::forward;
 use super::line::{self, Shell};
 use super::master::{MASTERS, Master, here};
@@ -24,8 +25,8 @@ use crate::through::Through;
 #[must_use = "a place does nothing by itself"]
 pub struct Ssh {
     settings: Settings,
-    /// Whether there is `tar` over there, once that was looked at.
-    pub(super) tar: Arc<OnceLock<bool>>,
+    /// What files can be copied with over there, once that was looked at.
+    pub(super) tools: Arc<OnceLock<Tools>>,
     builtin: BuiltIn,
     /// How it is reached, if not from here.
     dial: Option<Through>,
@@ -33,7 +34,7 @@ pub struct Ssh {
 
 impl From<Settings> for Ssh {
     fn from(settings: Settings) -> Ssh {
-        Ssh { settings, tar: Arc::default(), builtin: BuiltIn::default(), dial: None }
+        Ssh { settings, tools: Arc::default(), builtin: BuiltIn::default(), dial: None }
     }
 }
 

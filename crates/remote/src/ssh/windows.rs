@@ -8,6 +8,7 @@ use std::ffi::OsStr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use thither_place::command::FIRST_PYTHON;
 use thither_place::{Command, Error, Program, Result};
 
 use super::request::Request;
@@ -45,8 +46,9 @@ pub(crate) fn request(command: &Command, windows: Windows, place: &str) -> Resul
     let Program::Named(name) = &command.program else {
         return Ok(Request::default());
     };
+    let (name, args) = plain_python(name, &command.args);
     let mut words = program(name);
-    words.extend(arguments(&words, &command.args));
+    words.extend(arguments(&words, args));
     let mut line = match (&command.dir, windows) {
         (None, _) => String::new(),
         (Some(dir), Windows::Cmd) => format!("cd /d {}&& ", word(dir.as_os_str(), place)?),
@@ -74,6 +76,19 @@ pub(crate) fn request(command: &Command, windows: Windows, place: &str) -> Resul
             Some("put the arguments into a file"),
         )),
         _ => Ok(Request { line: Some(line.into_bytes()), ..Request::default() }),
+    }
+}
+
+/// Where no shell chooses between interpreters: its launcher is the one Python of Windows.
+fn plain_python<'a>(
+    name: &'a OsStr,
+    args: &'a [std::ffi::OsString],
+) -> (&'a OsStr, &'a [std::ffi::OsString]) {
+    match args {
+        [option, script, _, args @ ..] if option == "-c" && script == FIRST_PYTHON => {
+            (OsStr::new("python3"), args)
+        }
+        args => (name, args),
     }
 }
 
@@ -206,6 +221,8 @@ mod tests {
                 r#"py -3 -c "import base64;exec(base64.b64decode('cHJpbnQoImFcbiIpCng9MQ=='))" arg"#
             ]],
         );
+        let first = Command::new("/bin/sh").args(["-c", FIRST_PYTHON, "none", "-m", "x"]);
+        check(first, Windows::Cmd, expect!["py -3 -m x"]);
         check(
             Command::new(r"C:\Python\python.exe").args(["-c", "a"]),
             Windows::PowerShell,
