@@ -5,7 +5,8 @@
 //! - [`Engine`] is a real Docker engine, [`Registry`] a real registry; [`Proxy`] breaks the connections to them.
 //! - [`Sshd`] is a real sshd, [`ssh_user`] and [`PasswordUser`] are whom it logs in.
 //!   [`own_ssh!`] is a home with a `ssh` and control masters of its own.
-//! - [`Smbd`] is a real smbd, and [`Pipe`] the other end of one of its named pipes.
+//! - [`Smbd`] is a real smbd, and [`Pipe`] the other end of one of its named pipes; [`Services`] is a service manager
+//!   of Windows behind it.
 //! - [`own_process!`] gives a test a process of its own, [`own_records!`] also records of its own, [`within_deadline`]
 //!   gives up on what waits for ever.
 //! - [`Marker`], [`descriptors`] and [`mounts`] find what was left behind.
@@ -40,7 +41,7 @@ pub use registry::Registry;
 pub use root::{BusyboxRoot, write_program};
 pub use session::{PROMPT, Session};
 pub use skip::record_skip;
-pub use smbd::{Pipe, Smbd};
+pub use smbd::{Pipe, Services, Smbd};
 pub use sshd::{PasswordUser, SshHome, Sshd, SudoRule, ssh_user};
 pub use tmux::Tmux;
 pub use user::{PublicCopy, USER, as_user, is_root};

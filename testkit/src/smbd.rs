@@ -1,17 +1,19 @@
 //! Samba's server on loopback, with folders, a user and named pipes of its own.
 
 mod pipe;
+mod services;
 
 use std::fs::{self, DirBuilder, File};
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
 pub use self::pipe::Pipe;
+pub use self::services::Services;
 use crate::sshd::PasswordUser;
 use crate::user::public_folder;
 use crate::{DEADLINE, find_program, is_root, wait_until};
@@ -61,6 +63,14 @@ const FOLDERS: [&str; 6] = [
 const KEEPER: &str =
     "unshare --pid --fork --kill-child=KILL -- \"$@\" & read -r _; kill -KILL $! 2>/dev/null; wait";
 
+/// What [`Smbd::windows`] has besides; the folder's name is put in.
+const ADMIN: &str = "
+[ADMIN$]
+path = SHARE
+read only = no
+";
+const SHARE: &str = "share";
+
 /// How often another port is tried, when somebody else took it meanwhile.
 const TRIES: usize = 5;
 
@@ -74,6 +84,17 @@ impl Smbd {
     /// When it does not start.
     pub fn start() -> Result<Smbd, String> {
         Smbd::options("")
+    }
+
+    /// Starts one that has the share of administrators as Windows does, which is a folder of its own.
+    ///
+    /// # Errors
+    /// As [`start`](Smbd::start).
+    ///
+    /// # Panics
+    /// As [`start`](Smbd::start).
+    pub fn windows() -> Result<Smbd, String> {
+        Smbd::options(ADMIN)
     }
 
     /// Starts one with further lines of smb.conf(5), in its section `[global]`, which win over its own.
@@ -137,6 +158,23 @@ impl Smbd {
         Pipe::listen(&self.folder.path().join("ncalrpc-dir/np").join(name.to_lowercase()))
     }
 
+    /// Has a service manager of Windows from now on, behind the pipe `svcctl`.
+    ///
+    /// # Errors
+    /// The reason for a skip.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn services(&self) -> Result<Services, String> {
+        Services::listen(&self.folder.path().join("ncalrpc-dir/np/svcctl"))
+    }
+
+    /// The folder that is the share `ADMIN$` of [`windows`](Smbd::windows).
+    #[must_use]
+    pub fn share(&self) -> std::path::PathBuf {
+        self.folder.path().join(SHARE)
+    }
+
     /// The folder of the sockets behind its named pipes.
     #[must_use]
     pub fn pipes(&self) -> std::path::PathBuf {
@@ -166,6 +204,9 @@ fn make_folders(folder: &Path) {
     for option in FOLDERS {
         DirBuilder::new().mode(0o755).create(folder.join(dashed(option))).expect("a folder");
     }
+    let share = folder.join(SHARE);
+    fs::create_dir(&share).expect("a folder");
+    fs::set_permissions(&share, fs::Permissions::from_mode(0o777)).expect("a folder of ours");
     // smbd refuses one that anybody else can enter.
     DirBuilder::new().mode(0o700).create(folder.join("ncalrpc-dir/np")).expect("a folder");
 }
@@ -180,6 +221,7 @@ fn configure(folder: &Path, port: u16, lines: &str) {
         text += &format!("{option} = {}\n", folder.join(dashed(option)).display());
     }
     text += &format!("passdb backend = tdbsam:{}\n", folder.join("passdb.tdb").display());
+    let lines = lines.replace("= SHARE", &format!("= {}", folder.join(SHARE).display()));
     text += &format!("log file = {}\n{lines}\n", folder.join("log").display());
     fs::write(folder.join("smb.conf"), text).expect("smb.conf");
 }

@@ -2,6 +2,7 @@
 
 mod options;
 pub(crate) mod serve;
+pub(crate) mod smb;
 
 use std::ffi::OsString;
 
@@ -159,6 +160,13 @@ Examples:
   thither pair build.example.org
   ssh build.example.org thither serve pair | thither pair build.example.org")]
     Pair(Deferred<serve::Pair>),
+    /// Set up the service of a Windows host from here, which `smb:` is about
+    #[command(after_help = "\
+Examples:
+  thither smb install --username 'OFFICE\\ann' --ask-password files
+  thither smb status --json files
+  thither smb uninstall files")]
+    Smb(Deferred<smb::Smb>),
     /// Print the man page or the completions of a shell
     #[command(after_help = "\
 Examples:

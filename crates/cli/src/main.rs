@@ -7,6 +7,7 @@ mod container;
 mod list;
 mod cp;
 mod serve;
+mod smb;
 mod pychroot;
 mod generate;
 mod report;
@@ -43,6 +44,7 @@ fn act() -> Result<u8, report::Failure> {
         args::Verb::Cp(verb) => cp::cp(verb.0),
         args::Verb::Serve(verb) => serve::serve(verb.0),
         args::Verb::Pair(verb) => serve::pair_with(&verb.0),
+        args::Verb::Smb(verb) => smb::smb(verb.0),
         args::Verb::Generate { what } => generate::generate(what),
     }
 }

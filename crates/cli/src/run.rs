@@ -165,7 +165,8 @@ fn in_terms_of_flags(error: ConnectError, options: &Options) -> Failure {
                 () if knows("chroot:/", option) => "another root, as in `chroot:/srv/root`",
                 () if knows("docker:web", option) => "a container, as in `docker:web`",
                 () if knows("image:debian", option) => "a fresh container, as in `image:debian`",
-                () => "a host over ssh, as in `ssh:web`",
+                () if knows("ssh:web", option) => "a host over ssh, as in `ssh:web`",
+                () => "a host over SMB, as in `smb:web`",
             };
             Failure::new(format!("bad `--{option}`: {error}"))
                 .hint(format!("leave it out; it is about {about}"))

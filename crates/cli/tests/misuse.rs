@@ -44,7 +44,7 @@ fn verbs_and_flags() {
         expect![[r#"
             $ thither 
             error: no verb
-            hint: it is one of `shell`, `run`, `python`, `attach`, `list`, `cp`, `serve`, `pair`, `generate`, `help`
+            hint: it is one of `shell`, `run`, `python`, `attach`, `list`, `cp`, `serve`, `pair`, `smb`, `generate`, `help`
             exit 125
             $ thither frobnicate
             error: unknown verb `frobnicate`

@@ -160,6 +160,7 @@ fn help() {
     expect_file!["help/run.txt"].assert_eq(&help(&["run", "--help"]));
     expect_file!["help/python.txt"].assert_eq(&help(&["python", "--help"]));
     expect_file!["help/cp.txt"].assert_eq(&help(&["cp", "--help"]));
+    expect_file!["help/smb.txt"].assert_eq(&help(&["smb", "install", "--help"]));
     expect_file!["help/generate.txt"].assert_eq(&help(&["generate", "--help"]));
     assert_eq!(help(&["help", "run"]), help(&["run", "--help"]));
     assert_eq!(help(&["--version"]), concat!("thither ", env!("CARGO_PKG_VERSION"), "\n"));
@@ -306,6 +307,10 @@ fn generated() {
         .SS OPTIONS
         .SS EXAMPLES
         .SH "THITHER PAIR"
+        .SS DESCRIPTION
+        .SS OPTIONS
+        .SS EXAMPLES
+        .SH "THITHER SMB"
         .SS DESCRIPTION
         .SS OPTIONS
         .SS EXAMPLES

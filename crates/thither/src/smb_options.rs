@@ -5,8 +5,9 @@ use std::os::unix::ffi::OsStrExt;
 use thither_remote::Smb;
 use thither_remote::smb::{Compat, Encrypt, Settings};
 
-use crate::address::Login;
+use crate::address::{Address, Login, Target};
 use crate::connect::ConnectError;
+use crate::hops;
 use crate::login_options::is_password;
 use crate::options::{Known, Options, Value, known};
 
@@ -64,11 +65,31 @@ impl Options<'_> {
     }
 }
 
+impl Address {
+    /// The host that it leads to, as itself: for what is no verb of a place, such as
+    /// [`install`](thither_remote::smb::install::install). Options of commands (`dir`, `env`) count for nothing.
+    ///
+    /// # Errors
+    /// As [`connect`](Address::connect), and when it leads to anything else than a host over SMB.
+    pub fn smb(&self) -> Result<Smb, ConnectError> {
+        let address = self.resolved()?;
+        let no_way = || ConnectError::NoWay { hop: address.without_options().to_string() };
+        let (last, before) = address.hops().split_last().ok_or_else(no_way)?;
+        let Target::Smb(login) = last.target() else { return Err(no_way()) };
+        let smb = Options::of(last, OF_SMB)?.smb(login)?;
+        Ok(match before {
+            [] => smb,
+            _ => {
+                let outer = hops::connect(before)?;
+                smb.through(move |to| outer.connect(to))
+            }
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Address;
-    use crate::address::Target;
     use std::time::Duration;
 
     /// What is said about the host of an address.
@@ -134,5 +155,23 @@ mod tests {
         check_bad("port=446", "the address names another port");
         check_bad("username=bob", "the address names another user");
         check_bad("pipe=", "its value is empty");
+    }
+
+    #[track_caller]
+    fn check_host(address: &str, expected: Result<&str, &str>) {
+        let smb = Address::parse(address).unwrap().smb();
+        let said = smb.map(|smb| smb.address()).map_err(|error| error.to_string());
+        assert_eq!(said, expected.map(str::to_owned).map_err(str::to_owned));
+    }
+
+    #[test]
+    fn a_host_itself() {
+        check_host("smb:ann@web:4450?timeout=3", Ok("smb:ann@web:4450"));
+        check_host("local:|smb:web", Ok("smb:web"));
+        check_host("ssh:web", Err("this build has no way to `ssh:web` yet"));
+        check_host(
+            "smb:web?compat=x",
+            Err("bad option `compat` of `smb:web`: it is none of these"),
+        );
     }
 }

@@ -7,6 +7,7 @@ mod measure;
 mod memory;
 mod python;
 mod rounds;
+mod smb;
 mod ssh;
 mod table;
 mod worker;
@@ -70,7 +71,8 @@ pub(crate) fn run(args: &[String]) -> Result<Verdict> {
     let check = flag(&mut args, "--check");
     let wanted = names(args)?;
     let python = python::groups();
-    let groups = [&GROUPS[..], &docker::GROUPS, &python, &ssh::GROUPS, &daemon::GROUPS].concat();
+    let of_places = [&docker::GROUPS[..], &ssh::GROUPS, &daemon::GROUPS, &smb::GROUPS].concat();
+    let groups = [&GROUPS[..], &of_places, &python].concat();
     if let Some(unknown) = wanted.iter().find(|name| !groups.contains(&name.as_str())) {
         return Err(format!("there is no benchmark `{unknown}`, only {}", groups.join(", ")));
     }
@@ -127,6 +129,8 @@ fn of_the_binary(runs: u32, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<Stri
     bench.missed.extend(ssh);
     let daemon = daemon::bench(bench.ours.path(), runs, &is_wanted);
     bench.missed.extend(daemon);
+    let smb = smb::bench(bench.ours.path(), runs, &is_wanted);
+    bench.missed.extend(smb);
     Ok(bench.missed)
 }
 

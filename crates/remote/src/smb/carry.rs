@@ -26,7 +26,7 @@ const CLOSING: Duration = Duration::from_secs(2);
 /// The end of a pipe, as STATUS_PIPE_DISCONNECTED, STATUS_PIPE_CLOSING and STATUS_PIPE_BROKEN of MS-ERREF.
 const ENDED: [u32; 3] = [0xc000_00b0, 0xc000_00b1, 0xc000_014b];
 /// Where the data of a write begins: behind the header of 64 bytes and 48 of its own, MS-SMB2 2.2.21.
-const DATA: u16 = 64 + 48;
+pub(super) const DATA: u16 = 64 + 48;
 
 /// Whether the other end of a pipe has closed it, and not the connection ended.
 #[derive(Clone, Debug, Default)]

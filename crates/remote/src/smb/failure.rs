@@ -62,6 +62,8 @@ pub(super) enum Fault {
     TurnedAway { pipe: String },
     #[error("all of the pipe {} is in use", quoted(.pipe))]
     Busy { pipe: String },
+    #[error("there is no share {}", quoted(.share))]
+    NoShare { share: String },
     #[error("{} may not {what}", quoted(.user))]
     Denied { user: String, what: &'static str },
     #[error("the signature of an answer is wrong or missing")]
@@ -159,6 +161,29 @@ impl Fault {
         }
     }
 
+    /// What a refusal means while that user connects to this share, or to a file in it.
+    pub(super) fn of_share(self, share: &str, user: &str) -> Fault {
+        match self {
+            Fault::Refused {
+                status: NtStatus::ACCESS_DENIED,
+                command: Command::TreeConnect,
+                ..
+            } => Fault::Denied { user: user.into(), what: "use the share" },
+            Fault::Refused { status: NtStatus::ACCESS_DENIED, .. } => {
+                Fault::Denied { user: user.into(), what: "do that" }
+            }
+            Fault::Refused { status: NtStatus::BAD_NETWORK_NAME, .. } => {
+                Fault::NoShare { share: share.into() }
+            }
+            other => other,
+        }
+    }
+
+    /// Whether the server has answered that it will not.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self, Fault::Refused { .. } | Fault::Denied { .. } | Fault::NoShare { .. })
+    }
+
     fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Fault::NoHost { .. } => "check the name",
@@ -182,6 +207,7 @@ impl Fault {
             Fault::NoPipe { .. } => {
                 "start the service there, or name its pipe by the option pipe=NAME"
             }
+            Fault::NoShare { .. } => "let the host share it",
             Fault::TurnedAway { .. } => "look at the log of the service there",
             Fault::Busy { .. } => "try again when another client has gone",
             Fault::Denied { .. } => "ask who runs the service to admit the user",

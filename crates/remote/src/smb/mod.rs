@@ -26,6 +26,7 @@
 
 mod carry;
 mod failure;
+pub mod install;
 mod login;
 mod pushy;
 mod session;

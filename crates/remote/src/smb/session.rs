@@ -56,8 +56,36 @@ pub(super) struct Pipe {
     pub(super) shared: Arc<Shared>,
 }
 
+/// A share, on a connection of its own, which ends with it.
+pub(super) struct Share {
+    pub(super) connection: Connection,
+    pub(super) tree: TreeId,
+    /// The longest write, in bytes.
+    pub(super) longest: u32,
+    pub(super) shared: Arc<Shared>,
+}
+
 /// Opens the pipe, over this stream or else by TCP.
 pub(super) async fn open(target: &Target, stream: Option<OwnedFd>) -> Result<Pipe, Fault> {
+    let opening = |fault: Fault| fault.of_opening(&target.pipe, &target.user);
+    let Share { connection, tree, longest, shared } =
+        share(target, stream, PIPES).await.map_err(opening)?;
+    loop {
+        match create(&connection, tree, &target.pipe).await.map_err(opening) {
+            Ok(file) => return Ok(Pipe { connection, tree, file, longest, shared }),
+            // Its server may make another instance in a moment.
+            Err(Fault::Busy { .. }) => sleep(AGAIN).await,
+            Err(fault) => return Err(shared.fault().unwrap_or(fault)),
+        }
+    }
+}
+
+/// Connects to a share of this name, over this stream or else by TCP.
+pub(super) async fn share(
+    target: &Target,
+    stream: Option<OwnedFd>,
+    name: &str,
+) -> Result<Share, Fault> {
     let (connection, shared) = match stream {
         Some(stream) => {
             let stream = StdUnixStream::from(stream);
@@ -66,7 +94,7 @@ pub(super) async fn open(target: &Target, stream: Option<OwnedFd>) -> Result<Pip
         }
         None => transport::connection(dial(&target.host, target.port).await?, &target.host),
     };
-    let opened = enter(target, connection, &shared).await;
+    let opened = enter(target, connection, &shared, name).await;
     // Who reads knows better than who waits why it ended.
     opened.map_err(|fault| shared.fault().unwrap_or(fault))
 }
@@ -102,7 +130,8 @@ async fn enter(
     target: &Target,
     mut connection: Connection,
     shared: &Arc<Shared>,
-) -> Result<Pipe, Fault> {
+    name: &str,
+) -> Result<Share, Fault> {
     // A read waits as long as nobody says anything. Our own time limit holds until then.
     connection.set_response_timeout(None);
     connection.set_compression_requested(false);
@@ -119,28 +148,16 @@ async fn enter(
     if target.encrypt != Encrypt::Off {
         encrypt(&mut connection, &session, target.encrypt)?;
     }
-    let opening = |error: smb2::Error| Fault::from(error).of_opening(&target.pipe, &target.user);
     if connection.should_encrypt() {
         shared.seal();
     }
-    let tree = Tree::connect(&mut connection, PIPES).await.map_err(opening)?;
+    let tree = Tree::connect(&mut connection, name).await?;
     if tree.encrypt_data && !connection.should_encrypt() {
         encrypt(&mut connection, &session, Encrypt::Require)?;
         shared.seal();
     }
-    let longest = params.max_write_size;
-    loop {
-        let created = create(&connection, tree.tree_id, &target.pipe).await;
-        match created.map_err(|fault| fault.of_opening(&target.pipe, &target.user)) {
-            Ok(file) => {
-                let (shared, tree) = (Arc::clone(shared), tree.tree_id);
-                return Ok(Pipe { connection, tree, file, longest, shared });
-            }
-            // Its server may make another instance in a moment.
-            Err(Fault::Busy { .. }) => sleep(AGAIN).await,
-            Err(fault) => return Err(fault),
-        }
-    }
+    let (longest, tree, shared) = (params.max_write_size, tree.tree_id, Arc::clone(shared));
+    Ok(Share { connection, tree, longest, shared })
 }
 
 async fn log_on(target: &Target, connection: &mut Connection) -> Result<Session, Fault> {
@@ -194,7 +211,7 @@ async fn create(connection: &Connection, tree: TreeId, pipe: &str) -> Result<Fil
 }
 
 /// The body of an answer that is no refusal.
-fn succeeded(frame: &Frame) -> Result<&[u8], Fault> {
+pub(super) fn succeeded(frame: &Frame) -> Result<&[u8], Fault> {
     match frame.header.status {
         NtStatus::SUCCESS => Ok(&frame.body),
         status => Err(Fault::Refused { status, command: frame.header.command }),

@@ -4,6 +4,8 @@ mod commands;
 mod common;
 mod faults;
 mod hostile;
+mod install;
 mod pushy;
 mod security;
 mod streams;
+mod wire;
