@@ -7,6 +7,7 @@
 //!   [`own_ssh!`] is a home with a `ssh` and control masters of its own.
 //! - [`Smbd`] is a real smbd, and [`Pipe`] the other end of one of its named pipes; [`Services`] is a service manager
 //!   of Windows behind it.
+//! - [`Windows`] is a Windows under Wine, and [`Service`] the service in it behind such a pipe.
 //! - [`own_process!`] gives a test a process of its own, [`own_records!`] also records of its own, [`within_deadline`]
 //!   gives up on what waits for ever.
 //! - [`Marker`], [`descriptors`] and [`mounts`] find what was left behind.
@@ -30,6 +31,7 @@ mod sshd;
 mod tmux;
 mod user;
 mod watch;
+mod wine;
 
 pub use alone::{rerun, within_deadline};
 pub use engine::{Answer, Certificates, Container, ENGINE, Engine, NewContainer, Setup, Tls};
@@ -46,3 +48,4 @@ pub use sshd::{PasswordUser, SshHome, Sshd, SudoRule, ssh_user};
 pub use tmux::Tmux;
 pub use user::{PublicCopy, USER, as_user, is_root};
 pub use watch::{DEADLINE, Marker, descriptors, find_program, mounts, wait_until};
+pub use wine::{Service, WINDOWS, Windows, wine_environment, wine64, wineserver};

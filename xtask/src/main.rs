@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask test`, `compliance`, `fuzz` and `bench`.
+//! The project's own commands: `cargo xtask test`, `compliance`, `fuzz`, `bench` and `dist`.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -8,12 +8,14 @@
 mod bench;
 mod cargo;
 mod compliance;
+mod dist;
 mod dockerpty;
 mod engine;
 mod fuzz;
 mod peers;
 mod pychroot;
 mod test;
+mod windows;
 
 use std::process::ExitCode;
 
@@ -46,6 +48,9 @@ usage: cargo xtask COMMAND
       python-calls, python-bytes, python-lists, python-iterate, python-many, python-memory, ssh-connect, ssh-stdout,
       ssh-python, ssh-copy, daemon-connect, daemon-stdout, daemon-many. --check fails when a target is missed or its
       peer did not run.
+  dist windows [--tests]
+      Cross-compile the service for Windows to target/dist/windows/pushyd.exe. --tests also makes the Windows, under
+      Wine, that tests run it in.
 ";
 
 fn main() -> ExitCode {
@@ -55,6 +60,7 @@ fn main() -> ExitCode {
             "test" => test::run(args),
             "compliance" => compliance::run(args),
             "fuzz" => fuzz::run(args),
+            "dist" => dist::run(args),
             "bench" => bench::run(args),
             bench::MEASURE => bench::measure(),
             "help" | "--help" | "-h" => {

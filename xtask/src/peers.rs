@@ -3,6 +3,7 @@
 use std::process::{Command, Stdio};
 
 use crate::Result;
+use crate::dist::MINGW as MINGW_GCC;
 
 /// A program that may be missing.
 pub(crate) struct Peer {
@@ -70,6 +71,39 @@ const SAMBA: Peer = peer(
     "tests with SMB",
 );
 
+/// Its program has no folder of the search path; the package `wine`, which has, is not needed.
+const WINE: Peer = peer(
+    &["sh", "-c", "command -v wine64 || test -x /usr/lib/wine/wine64"],
+    "wine64",
+    "tests with Windows",
+);
+
+const MINGW: Peer =
+    peer(&[MINGW_GCC, "--version"], "gcc-mingw-w64-x86-64", "building the service for Windows");
+
+/// Succeeds where our compiler has a standard library for Windows, or otherwise.
+macro_rules! or_for_windows {
+    ($otherwise:literal) => {
+        concat!(
+            "libraries=$(rustc --print target-libdir --target x86_64-pc-windows-gnu) && ",
+            "ls \"$libraries\"/libstd-* || ",
+            $otherwise
+        )
+    };
+}
+
+const RUSTC_WEB: Peer = peer(
+    &["sh", "-c", or_for_windows!("test -x /usr/bin/rustc")],
+    "rustc-web",
+    "building the service for Windows",
+);
+
+const RUST_WEB_SRC: Peer = peer(
+    &["sh", "-c", or_for_windows!("test -d /usr/lib/rustlib/src/rust/library/std")],
+    "rust-web-src",
+    "building the service for Windows",
+);
+
 const SUDO: Peer = peer(&["sudo", "--version"], "sudo", "tests with another user over ssh");
 
 /// What the comparison with pychroot needs, which brings the loopback interface up with ip(8).
@@ -80,8 +114,27 @@ pub(crate) const FOR_DOCKER_COMPLIANCE: &[Peer] = &[BUSYBOX, VENV, DOCKER];
 
 /// What the tests need.
 pub(crate) const FOR_TESTS: &[Peer] = &[
-    BUSYBOX, TMUX, STRACE, VENV, IPROUTE, UIDMAP, DOCKER, REGISTRY, PODMAN, OPENSSL, SSHD, SSH,
-    ZSH, FISH, SUDO, SAMBA, IMPACKET,
+    BUSYBOX,
+    TMUX,
+    STRACE,
+    VENV,
+    IPROUTE,
+    UIDMAP,
+    DOCKER,
+    REGISTRY,
+    PODMAN,
+    OPENSSL,
+    SSHD,
+    SSH,
+    ZSH,
+    FISH,
+    SUDO,
+    SAMBA,
+    IMPACKET,
+    WINE,
+    MINGW,
+    RUSTC_WEB,
+    RUST_WEB_SRC,
 ];
 
 /// What the fuzz targets need.

@@ -233,6 +233,9 @@ def perform(agent, o, path, op, args, kwargs):
 
 def main(logs, receive):
     """Serves the client that has started this interpreter, over its standard input and output."""
+    if sys.platform == 'win32':
+        load()
+        return later(1, 'main_on_windows')(logs)
     source, sink = os.dup(0), os.dup(1)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
@@ -282,7 +285,7 @@ HIDDEN = (lambda: 0).__code__.co_filename  # of this file: '<thither>' if a clie
 SMALL = {type(None), bool, int, float}
 LARGE_TYPES = {bytes, bytearray, memoryview}
 FIRST = perform
-NO_FORK_HOOK = not hasattr(os, 'register_at_fork')
+NO_FORK_HOOK = hasattr(os, 'fork') and not hasattr(os, 'register_at_fork')
 OPS = None
 PARTS = [] if PARTS is None else PARTS
 
@@ -973,7 +976,9 @@ def ripen(agent):
     agent.table = RLock()
     # One for all: a destructor that prints may come in the middle of each.
     agent.draining = agent.sending
-    agent.poller, waiter = select.poll(), select.poll()
+    agent.poller = waiter = None
+    if agent.pipes:
+        agent.poller, waiter = select.poll(), select.poll()
     for fd in agent.pipes:
         agent.poller.register(fd, select.POLLIN)
         waiter.register(fd, select.POLLIN)
@@ -1801,6 +1806,11 @@ import errno
 import stat
 from _frozen_importlib_external import SourceFileLoader
 
+ON_WINDOWS = sys.platform == 'win32'
+# Not to wait for the other end of a fifo; as it is, where text could be meant.
+FOR_READING = os.O_RDONLY | (os.O_BINARY if ON_WINDOWS else os.O_NONBLOCK)
+FOR_WRITING = os.O_WRONLY | os.O_CREAT | os.O_EXCL | (os.O_BINARY if ON_WINDOWS else 0)
+
 
 def failure(code, path, text=None):
     return OSError(code, text or os.strerror(code), path)
@@ -1821,8 +1831,10 @@ class Download:
         self.path = path
         self.descriptor = None
         self.turn = 0
-        # Not to wait for the other end of a fifo.
-        self.descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        if ON_WINDOWS and os.path.isdir(path):
+            # It would be said to be forbidden.
+            raise failure(errno.EISDIR, path)
+        self.descriptor = os.open(path, FOR_READING)
         kind = os.fstat(self.descriptor).st_mode
         if stat.S_ISDIR(kind):
             raise failure(errno.EISDIR, path)
@@ -1861,6 +1873,16 @@ class Download:
             os.close(self.descriptor)
 
 
+SEEKING = allocate_lock()
+
+
+def pwrite(descriptor, data, offset):
+    """As os.pwrite, which Windows lacks."""
+    with SEEKING:
+        os.lseek(descriptor, offset, os.SEEK_SET)
+        return os.write(descriptor, data)
+
+
 class Upload:
     """A file that the client writes, under a temporary name until it is whole."""
 
@@ -1886,11 +1908,11 @@ class Upload:
                 raise failure(errno.EISDIR, path)
             if not stat.S_ISREG(kind):
                 raise failure(errno.EEXIST, path, 'Not a regular file, and so not replaced')
-        name = os.fsdecode(os.fsencode(name)[:200])
+        name = name[:100] if ON_WINDOWS else os.fsdecode(os.fsencode(name)[:200])
         for _ in range(100):
             temporary = os.path.join(self.folder, '.%s.thither-%s' % (name, os.urandom(4).hex()))
             try:
-                self.descriptor = naming(path, os.open, temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                self.descriptor = naming(path, os.open, temporary, FOR_WRITING, 0o600)
                 break
             except FileExistsError:
                 pass
@@ -1899,10 +1921,12 @@ class Upload:
         self.temporary = temporary
         agent.hold(self)
 
+    pwrite = staticmethod(getattr(os, 'pwrite', None) or pwrite)
+
     def write(self, data, offset):
         view = memoryview(data)
         while view:
-            written = naming(self.path, os.pwrite, self.descriptor, view, offset)
+            written = naming(self.path, self.pwrite, self.descriptor, view, offset)
             view = view[written:]
             offset += written
 
@@ -1948,6 +1972,8 @@ class Upload:
         descriptor = self.descriptor
         if os.fstat(descriptor).st_size != size:
             raise failure(errno.EIO, self.path, 'Not all of it has arrived')
+        if ON_WINDOWS:
+            return self.finish_on_windows(changed)
         naming(self.path, os.fchmod, descriptor, mode & 0o777)
         naming(self.path, lambda: os.utime(descriptor, ns=(os.fstat(descriptor).st_atime_ns, changed)))
         naming(self.path, os.fsync, descriptor)
@@ -1964,6 +1990,18 @@ class Upload:
             pass  # some file systems refuse
         finally:
             os.close(folder)
+
+    def finish_on_windows(self, changed):
+        """There a file has no mode, and no new name while it is open."""
+        naming(self.path, os.fsync, self.descriptor)
+        temporary, self.temporary = self.temporary, None
+        os.close(self.descriptor)
+        try:
+            naming(self.path, lambda: os.utime(temporary, ns=(changed, changed)))
+            naming(self.path, os.replace, temporary, self.target)
+        except BaseException:
+            os.unlink(temporary)
+            raise
 
     def end(self):
         temporary, self.temporary = self.temporary, None
@@ -2453,7 +2491,7 @@ def attend(client, marker, namespace):
     agent = Agent(client.fileno(), client.fileno(), namespace, False)
     ripen(agent)
     with LOADING:
-        if not AGENTS and not NO_FORK_HOOK:
+        if not AGENTS and hasattr(os, 'register_at_fork'):
             os.register_at_fork(after_in_child=forked)
         AGENTS[:] = [known for known in AGENTS if known() is not None] + [_weakref.ref(agent)]
     try:
@@ -2478,3 +2516,112 @@ def attend(client, marker, namespace):
             agent.put_away()
         agent.objects.clear()
         agent.handles.clear()
+
+
+# --- Windows: no poll, no non-blocking pipes, no signals to a thread
+
+
+class Windows:
+    """What an agent does there in another way."""
+
+    def capture(self):
+        import _winapi
+        import msvcrt
+
+        self.streams = []
+        self.sources = {}
+        for fd, errors in (1, 'surrogateescape'), (2, 'backslashreplace'):
+            source, sink = _winapi.CreatePipe(None, 1 << 20)
+            sink = msvcrt.open_osfhandle(sink, os.O_BINARY)
+            os.dup2(sink, fd)
+            os.close(sink)
+            self.sources[source] = fd
+            self.streams.append(Output(self, fd))
+            # Not the code page of a console that is not there.
+            yield _io.TextIOWrapper(self.streams[-1], 'utf-8', errors, newline='\n', write_through=True)
+
+    def relay(self, waiter):
+        # A read would hold up whoever looks whether there is something. So we look: often while there is.
+        pause = TICK
+        try:
+            while self.sources:
+                sleep(pause)
+                pause = TICK / 10 if self.drain() else min(2 * pause, 5 * TICK)
+        except Closed:
+            pass
+
+    def drain(self):
+        """Sends what is in the pipes, and says whether there was something."""
+        import _winapi
+
+        found = False
+        with self.draining:
+            for source, fd in list(self.sources.items()):
+                try:
+                    while True:
+                        count = _winapi.PeekNamedPipe(source, 0)[0]
+                        if not count:
+                            break
+                        found = True
+                        self.send(OUTPUT, fd, 0, 0, 0, _winapi.ReadFile(source, min(count, CHUNK))[0])
+                except OSError:
+                    # Every copy of the other end was closed.
+                    del self.sources[source]
+                    _winapi.CloseHandle(source)
+        return found
+
+    def interrupt(self, thread, number):
+        if thread is not self.main or not self.hello:
+            return INTERRUPT(self, thread, number)
+        import _signal
+
+        self.target = number
+        if hasattr(_signal, 'raise_signal'):
+            # Ends a sleep of the main thread, too.
+            _signal.raise_signal(SIGINT)
+        else:
+            import _thread
+
+            _thread.interrupt_main()
+        thread.wake()
+
+
+INTERRUPT = Agent.interrupt
+
+
+class WindowsSession:
+    def tunnel(self, argv):
+        raise failure(errno.ENOSYS, None, 'Processes with streams are not to be had on Windows')
+
+    def connect(self, address, limit):
+        raise failure(errno.ENOSYS, None, 'Sockets are not to be had on Windows')
+
+
+def main_on_windows(logs):
+    """As `main`; all parts are there."""
+    import msvcrt
+    import threading  # noqa: F401: here, as this is the main thread
+
+    source, sink = os.dup(0), os.dup(1)
+    for descriptor in source, sink:
+        msvcrt.setmode(descriptor, os.O_BINARY)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    sys.modules['__main__'] = module = type(sys)('__main__')
+    module.__builtins__ = sys.modules['builtins']
+    sys.argv[:] = ['']
+    sys.dont_write_bytecode = True
+    for kind, more in (Agent, Windows), (Session, WindowsSession):
+        for name, value in more.__dict__.items():
+            if not name.startswith('__'):
+                setattr(kind, name, value)
+    agent = Agent(source, sink, module.__dict__, logs)
+    AGENTS.append(lambda: agent)
+    sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__ = list(agent.capture())
+    ripen(agent)
+    if _signal.getsignal(2) in (_signal.default_int_handler, _signal.SIG_IGN):
+        _signal.signal(2, agent.on_interrupt)
+    start_new_thread(agent.keep_watch, (0,))
+    agent.serve(None)
+    start_new_thread(lambda: (sleep(GRACE), os._exit(0)), ())

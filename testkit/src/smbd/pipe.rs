@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
@@ -54,6 +55,13 @@ impl Pipe {
         stream.write_all(&reply(level, ACCESS_DENIED))?;
         // Until it was read.
         stream.read(&mut [0]).map(drop)
+    }
+}
+
+/// It can be read from once a client waits.
+impl AsFd for Pipe {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
     }
 }
 

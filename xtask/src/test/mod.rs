@@ -12,7 +12,7 @@ use std::time::Duration;
 use testkit::{DEADLINE, Marker};
 
 use self::report::{Counts, Minimum, Report};
-use crate::{Result, Verdict, cargo, engine, flag, names, peers};
+use crate::{Result, Verdict, cargo, engine, flag, names, peers, windows};
 
 /// Runs it.
 pub(crate) fn run(args: &[String]) -> Result<Verdict> {
@@ -25,7 +25,14 @@ pub(crate) fn run(args: &[String]) -> Result<Verdict> {
     }
     peers::prepare(peers::FOR_TESTS)?;
 
-    let mut report = Report::new(&cargo::build(cargo::cargo().args(TESTS).arg("--no-run"))?);
+    // Beside the tests' own build, as long as it does not say that it has failed.
+    let windows = thread::spawn(windows::prepare);
+    let built = cargo::build(cargo::cargo().args(TESTS).arg("--no-run"));
+    let windows = windows.join().unwrap_or_else(|_| Err("it panicked".into()));
+    let mut report = Report::new(&built?);
+    if let Err(reason) = &windows {
+        println!("Cannot run here: tests with Windows. {reason}");
+    }
     let folder = tempfile::tempdir().map_err(|error| format!("no temporary folder: {error}"))?;
     let skips = folder.path().join("skips");
     // Not marked: it outlives the tests on purpose.
@@ -33,6 +40,9 @@ pub(crate) fn run(args: &[String]) -> Result<Verdict> {
     let marker = Marker::new();
     let mut command = cargo::cargo();
     engine.tell(&mut command);
+    if let Ok(folder) = &windows {
+        command.env(testkit::WINDOWS, folder);
+    }
     command.args(TESTS).arg("--").args(&filters).env("THITHER_SKIPS", &skips);
     let result = stream(marker.mark(&mut command), SILENCE, &mut io::stdout().lock(), |line| {
         report.line(line);
