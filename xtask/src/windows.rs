@@ -81,7 +81,9 @@ fn make_prefix(wine: &Path, prefix: &Path) -> Result<()> {
     let key = r"HKLM\System\CurrentControlSet\Control\Session Manager\Environment";
     let add = ["reg", "add", key, "/v", "PATH", "/t", "REG_EXPAND_SZ", "/d", SEARCH, "/f"];
     say_failure(command(wine).args(add))?;
-    // Its server writes the registry at its end.
+    // Its server writes the registry at its end, which would come by itself after some seconds.
+    // It fails where it has ended already.
+    let _ = command(&testkit::wineserver(wine)).arg("--kill").output();
     say_failure(command(&testkit::wineserver(wine)).arg("--wait"))?;
     let there = prefix.join("drive_c/thither/python");
     fs::create_dir_all(&there).map_err(|error| failed(&there, error))

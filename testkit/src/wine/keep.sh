@@ -7,3 +7,5 @@ echo $!
 read -r _
 kill -KILL $! 2>/dev/null
 wait
+# Its mounts are gone with it.
+rm -rf --one-file-system -- "$5"

@@ -21,11 +21,12 @@ const NAME: &str = "thither";
 /// What the service says once it can be connected to.
 const READY: &str = r"serves \\.\pipe\";
 
-/// The service in the foreground, with a way to it from a pipe of smbd's. Both end when it is dropped.
+/// The service, with a way to it from a pipe of smbd's. Both end when it is dropped.
 #[derive(Debug)]
 pub struct Service<'a> {
     windows: &'a Windows,
-    program: Child,
+    /// In the foreground, unless somebody else has started it.
+    program: Option<Child>,
     bridges: Arc<Bridges>,
     stop: Option<PipeWriter>,
     door: Option<JoinHandle<()>>,
@@ -36,7 +37,7 @@ pub struct Service<'a> {
 struct Bridges(Mutex<Vec<Child>>);
 
 impl Windows {
-    /// Starts the service, and gives it each client that smbd lets in.
+    /// Starts the service in the foreground, and gives it each client that smbd lets in.
     ///
     /// # Panics
     /// When it does not start.
@@ -52,11 +53,22 @@ impl Windows {
             assert!(ended.is_none(), "the service has ended: {}", self.log());
             self.log().contains(READY)
         });
+        let mut service = self.lead(pipe);
+        service.program = Some(program);
+        service
+    }
+
+    /// Gives each client that smbd lets in to a service that somebody else starts.
+    ///
+    /// # Panics
+    /// When there are no more descriptors.
+    #[must_use]
+    pub fn lead(&self, pipe: Pipe) -> Service<'_> {
         let (stopped, stop) = io::pipe().expect("a pipe");
         let bridges = Arc::<Bridges>::default();
         let (ours, bridge) = (Arc::clone(&bridges), self.bridge());
         let door = thread::spawn(move || admit(&pipe, &stopped, &ours, bridge));
-        Service { windows: self, program, bridges, stop: Some(stop), door: Some(door) }
+        Service { windows: self, program: None, bridges, stop: Some(stop), door: Some(door) }
     }
 
     /// What makes the way to the pipe over there.
@@ -85,8 +97,10 @@ impl Drop for Service<'_> {
         drop(self.stop.take());
         let _ = self.door.take().map(JoinHandle::join);
         self.cut();
-        kill(&self.program);
-        let _ = self.program.wait();
+        if let Some(program) = &mut self.program {
+            kill(program);
+            let _ = program.wait();
+        }
         for mut bridge in self.bridges.lock().drain(..) {
             let _ = bridge.wait();
         }

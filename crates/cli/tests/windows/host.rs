@@ -33,7 +33,26 @@ impl Machine {
         Ok(Machine { windows, smbd })
     }
 
+    /// With the service in the foreground.
     pub(crate) fn serves(&self) -> Host<'_> {
+        self.host(self.windows.serve(self.smbd.pipe("thither")))
+    }
+
+    /// With a service that is not there yet.
+    pub(crate) fn leads(&self) -> Host<'_> {
+        self.host(self.windows.lead(self.smbd.pipe("thither")))
+    }
+
+    /// `pushyd VERB` over there: its exit code, and what it says.
+    #[track_caller]
+    pub(crate) fn pushyd(&self, verb: &str) -> (Option<i32>, String) {
+        let mut command = self.windows.command(r"C:\thither\pushyd.exe");
+        let Output { status, stdout, stderr } = output(command.arg(verb), b"\n");
+        let said = [stdout, stderr].concat();
+        (status.code(), String::from_utf8(said).expect("text"))
+    }
+
+    fn host<'a>(&'a self, service: Service<'a>) -> Host<'a> {
         let test = Test::new();
         let password = test.file("password", self.smbd.password());
         let address = format!(
@@ -42,7 +61,6 @@ impl Machine {
             self.smbd.port(),
             password.display(),
         );
-        let service = self.windows.serve(self.smbd.pipe("thither"));
         Host { test, address, service }
     }
 }

@@ -5,3 +5,5 @@ mod common;
 mod host;
 mod commands;
 mod python;
+mod files;
+mod service;

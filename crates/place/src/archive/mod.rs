@@ -38,6 +38,7 @@ mod merge;
 mod remove;
 mod paths;
 mod spawned;
+mod python;
 mod told;
 mod script;
 mod talk;

@@ -10,7 +10,7 @@ use super::failed::cut_short;
 use super::script::Script;
 use super::talk::{Outgoing, Ready, Silence, Talk, cannot_run, is_about_the_program};
 use super::told::Asked;
-use super::{Archive, CannotPreserve, Kind, Preserve, named};
+use super::{Archive, CannotPreserve, Kind, Preserve, named, python};
 use crate::{Command, Error, Place, Result, Stream};
 
 /// What stands in for `tar`, in quotes of the shell: the program has no backslash before a dollar, a backquote or a double quote.
@@ -87,7 +87,13 @@ fn pack<P: Place + ?Sized>(place: &P, path: &Path, preserve: Preserve) -> Result
     let command = Command::new("sh").args(["-c", GET, "thither"]);
     let command = command.arg(&dir).arg(named.name).arg(preserve.words()).arg(&token);
     let command = command.stdin(Stream::Null).stdout(Stream::Piped).stderr(Stream::Piped);
-    let talk = Talk::with(place.spawn(&command)?, None);
+    let process = match place.spawn(&command) {
+        Err(error) if python::is_wanted(&error) => {
+            return python::get(place, path, preserve, error);
+        }
+        process => process?,
+    };
+    let talk = Talk::with(process, None);
     let root = [dir.as_os_str().as_bytes(), b"/", named.name.as_bytes()].concat();
     Ok(Archive::from_command(Output(talk), named.name, Asked { root, token }))
 }
@@ -105,7 +111,13 @@ fn token() -> io::Result<String> {
 pub fn put<P: Place + ?Sized>(place: &P, mut archive: Archive, path: &Path) -> Result<()> {
     let command = unpack(&mut archive, path, "").map_err(|error| failed(path, error))?;
     let command = command.stdin(Stream::Piped).stdout(Stream::Piped).stderr(Stream::Piped);
-    let mut talk = Talk::with(place.spawn(&command)?, None);
+    let process = match place.spawn(&command) {
+        Err(error) if python::is_wanted(&error) => {
+            return python::put(place, archive, path, error);
+        }
+        process => process?,
+    };
+    let mut talk = Talk::with(process, None);
     let sent = match talk.is_ready(&mut || archive.watch.idle()) {
         Ok(Some(ready)) => send(talk, archive, ready, false),
         Ok(None) => Err(talk.verdict().err().unwrap_or_else(cut_short)),
@@ -185,7 +197,12 @@ fn unpack(archive: &mut Archive, path: &Path, only: &str) -> io::Result<Command>
     Ok(command.args([only, &preserve]))
 }
 
-fn send(mut talk: Talk<'_>, archive: Archive, ready: Ready, whole_seconds: bool) -> io::Result<()> {
+pub(super) fn send(
+    mut talk: Talk<'_>,
+    archive: Archive,
+    ready: Ready,
+    whole_seconds: bool,
+) -> io::Result<()> {
     let archive = archive.renamed(ROOT);
     let mut stream: Box<dyn Outgoing> = match (ready, whole_seconds) {
         (Ready::Lines, _) => Box::new(Script::new(archive)),
@@ -203,7 +220,7 @@ fn send(mut talk: Talk<'_>, archive: Archive, ready: Ready, whole_seconds: bool)
     }
 }
 
-fn failed(path: &Path, source: io::Error) -> Error {
+pub(super) fn failed(path: &Path, source: io::Error) -> Error {
     let reason = CannotPreserve::of(&source).map(CannotPreserve::hint);
     let no_tar = source.kind() == io::ErrorKind::Unsupported;
     let hint = reason.or(no_tar.then_some("install tar over there")).map(str::to_owned);
@@ -225,7 +242,7 @@ pub(super) fn plain(path: &Path) -> PathBuf {
 }
 
 /// The standard output of a script. It ends well only if the script does.
-struct Output(Talk<'static>);
+pub(super) struct Output(pub(super) Talk<'static>);
 
 impl Read for Output {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
